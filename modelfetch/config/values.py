@@ -1,7 +1,7 @@
 """What can be configured, as values. Reading it from files and the environment is `config.load`'s.
 
-- A token belongs to a hub; an endpoint gets it only when `sends_token` is true, which is the official origin's default and
-  anybody else's only by name (`token: true` in mirrors.yaml, or `--send-token-to ORIGIN`).
+- A token belongs to a hub; an endpoint gets it only when `sends_token` is true, which is the official origin's default
+  and anybody else's only by name (`token: true` in mirrors.yaml, or `--send-token-to ORIGIN`).
 - A value that came from somewhere says from where: `Settings.origins`.
 """
 
@@ -14,13 +14,16 @@ from urllib.parse import urlsplit
 
 DEFAULT_CONNECTIONS = 8
 
+# The dialects that are built in. A plug-in's stands in the entry points of `modelfetch.hubs`.
+HUBS = ("huggingface", "modelscope")
+
 
 @dataclass(frozen=True)
 class Endpoint:
     """A base URL that speaks a hub's dialect.
 
-    `connections` is the most lanes that may pull from it at once; `region` is `global` or a country code and is information
-    only; `url` has no trailing slash, query or user information.
+    `connections` is the most lanes that may pull from it at once; `region` is `global` or a country code and is
+    information only; `url` has no trailing slash, query or user information.
     """
 
     name: str

@@ -1,0 +1,240 @@
+"""Lays settings over each other: built-in mirrors.yaml, the user's, the environment. Options are the caller's to add.
+
+- A later layer wins; `Settings.origins` says which layer a value is from.
+- The user's mirrors.yaml replaces entries of the same name and takes away those with `enabled: false`.
+- HF_ENDPOINT stands alone for all endpoints of its dialect, as it does for the hub's own client; MODELSCOPE_ENDPOINT
+  likewise. Neither makes an endpoint get a token. One that mirrors.yaml knows keeps its name and its connections.
+- Other tools' variables are read as those tools read them; our own ones must be right, or the ConfigError names them.
+- A token is read here and never shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from modelfetch.config import variables
+from modelfetch.config.endpoints import endpoint_at, named_apart, source_names
+from modelfetch.config.mirrors import read_mirrors
+from modelfetch.config.urls import base_url
+from modelfetch.config.values import Endpoint, Settings
+from modelfetch.errors import ConfigError, UsageError
+from modelfetch.redact import redact
+
+BUILT_IN = "built-in"
+
+# A hub's token is about forty letters. A file that is longer holds something else, and is not read to its end.
+_LONGEST_TOKEN_FILE = 4096
+_LONGEST_MIRRORS_FILE = 1 << 20
+
+
+def load(environment: Mapping[str, str] | None = None, *, user_file: Path | None = None) -> Settings:
+    """Every setting, from the files and from `environment` (the process's own where it is None).
+
+    Raises:
+        ConfigError: a mirrors.yaml or a variable holds something that cannot be used.
+    """
+    return _Layers(dict(os.environ) if environment is None else environment).load(user_file)
+
+
+def user_mirrors_file(environment: Mapping[str, str]) -> Path:
+    """Where the user's mirrors.yaml is read from, whether it is there or not."""
+    if environment.get("MODELFETCH_CONFIG"):
+        return variables.path(environment["MODELFETCH_CONFIG"], environment)
+    return (
+        _platform_folder(environment, "XDG_CONFIG_HOME", platformdirs.user_config_path("modelfetch")) / "mirrors.yaml"
+    )
+
+
+@dataclass
+class _Layers:
+    environment: Mapping[str, str]
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def load(self, user_file: Path | None) -> Settings:
+        endpoints = self._endpoint_variables(self._endpoints(user_file))
+        hf_home = self._hf_home()
+        return Settings(
+            home=self._path("home", ("MODELFETCH_HOME",), self._default_home()),
+            hf_cache=self._path("hf_cache", ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"), hf_home / "hub"),
+            modelscope_cache=self._path(
+                "modelscope_cache",
+                ("MODELSCOPE_CACHE",),
+                variables.home_folder(self.environment) / ".cache" / "modelscope",
+            ),
+            endpoints=endpoints,
+            source=self._source(endpoints),
+            offline=self._offline(),
+            connections=self._connections(),
+            limit_rate=self._limit_rate(),
+            tokens=self._tokens(hf_home),
+            origins=self.origins,
+        )
+
+    def _first(self, names: tuple[str, ...]) -> str | None:
+        """The first of these variables that holds something."""
+        return next((name for name in names if self.environment.get(name)), None)
+
+    def _path(self, setting: str, names: tuple[str, ...], default: Path) -> Path:
+        name = self._first(names)
+        self.origins[setting] = name or "default"
+        return variables.path(self.environment[name], self.environment).absolute() if name else default
+
+    def _default_home(self) -> Path:
+        return _platform_folder(self.environment, "XDG_CACHE_HOME", platformdirs.user_cache_path("modelfetch"))
+
+    def _hf_home(self) -> Path:
+        if self.environment.get("HF_HOME"):
+            return variables.path(self.environment["HF_HOME"], self.environment).absolute()
+        if self.environment.get("XDG_CACHE_HOME"):
+            return Path(self.environment["XDG_CACHE_HOME"]) / "huggingface"
+        return variables.home_folder(self.environment) / ".cache" / "huggingface"
+
+    def _endpoints(self, user_file: Path | None) -> tuple[Endpoint, ...]:
+        """The built-in entries under the user's."""
+        laid: dict[str, Endpoint] = {}
+        built_in = _built_in_file()
+        for entry in read_mirrors(_read(built_in), file=str(built_in)):
+            if entry.endpoint is not None:
+                laid[entry.name] = entry.endpoint
+                self.origins[f"endpoints.{entry.name}"] = BUILT_IN
+        file = user_file or user_mirrors_file(self.environment)
+        asked_for = user_file is not None or bool(self.environment.get("MODELFETCH_CONFIG"))
+        if not asked_for and not file.exists():
+            return tuple(laid.values())
+        for entry in read_mirrors(_read(file), file=str(file)):
+            if entry.endpoint is not None:
+                laid[entry.name] = entry.endpoint
+                self.origins[f"endpoints.{entry.name}"] = f"{file}:{entry.line}"
+            elif laid.pop(entry.name, None) is None:
+                raise ConfigError(
+                    f"`{file}` line {entry.line} cannot be used",
+                    facts={
+                        "key": f"endpoints.{entry.name}.enabled",
+                        "expected": "the name of a built-in endpoint: " + ", ".join(f"`{name}`" for name in laid),
+                        "got": f"`{entry.name}`, which there is not",
+                    },
+                )
+        return tuple(laid.values())
+
+    def _endpoint_variables(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        for name, hub in (("HF_ENDPOINT", "huggingface"), ("MODELSCOPE_ENDPOINT", "modelscope")):
+            text = self.environment.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                # ModelScope's client takes a bare host name, and people set the other variable the same way.
+                url = base_url(text if "://" in text else f"https://{text}")
+            except ValueError as error:
+                facts = {"expected": str(error), "got": f"`{redact(text)}`"}
+                raise ConfigError(f"`{name}` cannot be used", facts=facts) from error
+            others = tuple(endpoint for endpoint in endpoints if endpoint.hub != hub)
+            only = named_apart(endpoint_at(url, hub, endpoints), others)
+            self.origins[f"endpoints.{only.name}"] = name
+            endpoints = (*others, only)
+        return endpoints
+
+    def _source(self, endpoints: tuple[Endpoint, ...]) -> str:
+        source = self.environment.get("MODELFETCH_SOURCE")
+        if source:
+            allowed = source_names(endpoints)
+            if source not in allowed:
+                facts = {
+                    "expected": "one of " + ", ".join(f"`{name}`" for name in allowed),
+                    "got": f"`{redact(source)}`",
+                }
+                raise ConfigError("`MODELFETCH_SOURCE` cannot be used", facts=facts)
+            self.origins["source"] = "MODELFETCH_SOURCE"
+            return source
+        for name in ("VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE"):
+            if variables.is_set(self.environment.get(name)):
+                self.origins["source"] = name
+                return "modelscope"
+        self.origins["source"] = "default"
+        return "auto"
+
+    def _offline(self) -> bool:
+        own = self.environment.get("MODELFETCH_OFFLINE")
+        if own:
+            self.origins["offline"] = "MODELFETCH_OFFLINE"
+            return variables.switch("MODELFETCH_OFFLINE", own)
+        offline = variables.is_set(self.environment.get("HF_HUB_OFFLINE"))
+        self.origins["offline"] = "HF_HUB_OFFLINE" if offline else "default"
+        return offline
+
+    def _connections(self) -> int | None:
+        text = self.environment.get("MODELFETCH_CONNECTIONS")
+        self.origins["connections"] = "MODELFETCH_CONNECTIONS" if text else "default"
+        return variables.connections("MODELFETCH_CONNECTIONS", text) if text else None
+
+    def _limit_rate(self) -> int | None:
+        text = self.environment.get("MODELFETCH_LIMIT_RATE")
+        self.origins["limit_rate"] = "MODELFETCH_LIMIT_RATE" if text else "default"
+        if not text:
+            return None
+        try:
+            return variables.parse_size(text)
+        except UsageError as error:
+            facts = {**error.facts, "got": f"`{text}`"}
+            raise ConfigError("`MODELFETCH_LIMIT_RATE` cannot be used", facts=facts) from error
+
+    def _tokens(self, hf_home: Path) -> dict[str, str]:
+        tokens: dict[str, str] = {}
+        for hub, names in (
+            ("huggingface", ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")),
+            ("modelscope", ("MODELSCOPE_API_TOKEN",)),
+        ):
+            name = self._first(names)
+            found = variables.token(name, self.environment[name]) if name else None
+            if name and found:
+                tokens[hub] = found
+                self.origins[f"tokens.{hub}"] = name
+        if "huggingface" not in tokens:
+            path = self.environment.get("HF_TOKEN_PATH")
+            file = variables.path(path, self.environment) if path else hf_home / "token"
+            saved = variables.token(str(file), _saved_token(file))
+            if saved:
+                tokens["huggingface"] = saved
+                self.origins["tokens.huggingface"] = str(file)
+        return tokens
+
+
+def _platform_folder(environment: Mapping[str, str], variable: str, default: Path) -> Path:
+    """`default`, unless `environment` moves the XDG folder: platformdirs only reads the process's own environment."""
+    return Path(environment[variable]) / "modelfetch" if environment.get(variable) else default
+
+
+def _built_in_file() -> Path:
+    """mirrors.yaml beside the package's modules in a wheel, at the top of a checkout."""
+    package = Path(__file__).parents[1]
+    in_wheel = package / "mirrors.yaml"
+    return in_wheel if in_wheel.is_file() else package.parent / "mirrors.yaml"
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LONGEST_MIRRORS_FILE + 1)
+        if len(content) > _LONGEST_MIRRORS_FILE:
+            raise ConfigError(f"`{file}` cannot be used", facts={"expected": "at most 1 MiB", "got": "more"})
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"`{file}` cannot be read", facts={"why": error.strerror}) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"`{file}` cannot be used", facts={"expected": "UTF-8", "got": "other bytes"}) from error
+
+
+def _saved_token(file: Path) -> str:
+    """What the hub's own `login` left in `file`; nothing where there is no such file."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            return stream.read(_LONGEST_TOKEN_FILE)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        facts = {"why": error.strerror}
+        raise ConfigError(f"`{file}`, which holds a token, cannot be read", facts=facts) from error
