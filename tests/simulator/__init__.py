@@ -1,0 +1,45 @@
+"""FakeHub: both hubs' dialects and their CDN on loopback, with faults as data. Shares no code with modelfetch."""
+
+from tests.simulator.faults import (
+    Cut,
+    Endless,
+    Fault,
+    Flip,
+    Gzip,
+    HostileName,
+    HugeListing,
+    IgnoreRange,
+    NextElsewhere,
+    Portal,
+    RedirectTo,
+    Slow,
+    Stall,
+    Status,
+    Truncate,
+    WrongRange,
+    WrongSize,
+)
+from tests.simulator.hub import FakeHub
+from tests.simulator.log import Request
+
+__all__ = [
+    "Cut",
+    "Endless",
+    "FakeHub",
+    "Fault",
+    "Flip",
+    "Gzip",
+    "HostileName",
+    "HugeListing",
+    "IgnoreRange",
+    "NextElsewhere",
+    "Portal",
+    "RedirectTo",
+    "Request",
+    "Slow",
+    "Stall",
+    "Status",
+    "Truncate",
+    "WrongRange",
+    "WrongSize",
+]
