@@ -48,8 +48,8 @@ def source_names(endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
     names = ["auto"]
     for endpoint in endpoints:
         short = [word for word, hub in _SHORT.items() if hub == endpoint.hub]
-        names += [word for word in (endpoint.hub, *short, endpoint.name) if word not in names]
-    return tuple(names)
+        names += [endpoint.hub, *short, endpoint.name]
+    return tuple(dict.fromkeys(names))
 
 
 def with_endpoints(settings: Settings, names_or_urls: Iterable[str], *, hub: str | None = None) -> Settings:
@@ -89,7 +89,7 @@ def send_tokens_to(settings: Settings, origins: Iterable[str]) -> Settings:
 
 
 def endpoint_at(url: str, hub: str, known: Iterable[Endpoint], *, name: str | None = None) -> Endpoint:
-    """The known endpoint of `hub` at `url`, or a new one named by its host; it gets a token only where known ones do."""
+    """The known endpoint of `hub` at `url`, or a new one named by its host; it gets a token where known ones do."""
     same_hub = [endpoint for endpoint in known if endpoint.hub == hub]
     for endpoint in same_hub:
         if endpoint.url.lower() == url.lower():

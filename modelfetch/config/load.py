@@ -57,10 +57,17 @@ class _Layers:
 
     def load(self, user_file: Path | None) -> Settings:
         endpoints = self._endpoint_variables(self._endpoints(user_file))
+        kept = {f"endpoints.{endpoint.name}" for endpoint in endpoints}
+        self.origins = {name: self.origins[name] for name in self.origins if name in kept}
         hf_home = self._hf_home()
         return Settings(
-            home=self._path("home", ("MODELFETCH_HOME",), self._default_home()),
-            hf_cache=self._path("hf_cache", ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"), hf_home / "hub"),
+            home=self._path("home", ("MODELFETCH_HOME",), self._default_home(), ("XDG_CACHE_HOME",)),
+            hf_cache=self._path(
+                "hf_cache",
+                ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
+                hf_home / "hub",
+                ("HF_HOME", "XDG_CACHE_HOME"),
+            ),
             modelscope_cache=self._path(
                 "modelscope_cache",
                 ("MODELSCOPE_CACHE",),
@@ -79,9 +86,10 @@ class _Layers:
         """The first of these variables that holds something."""
         return next((name for name in names if self.environment.get(name)), None)
 
-    def _path(self, setting: str, names: tuple[str, ...], default: Path) -> Path:
+    def _path(self, setting: str, names: tuple[str, ...], default: Path, moved_by: tuple[str, ...] = ()) -> Path:
+        """The path that the first of `names` holds, or `default`, which the variables `moved_by` may have moved."""
         name = self._first(names)
-        self.origins[setting] = name or "default"
+        self.origins[setting] = name or self._first(moved_by) or "default"
         return variables.path(self.environment[name], self.environment).absolute() if name else default
 
     def _default_home(self) -> Path:

@@ -1,0 +1,74 @@
+"""`modelfetch config` and `modelfetch mirrors`: what they print, and what they never print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelfetch.cli import run
+
+
+def output(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return printed.out
+
+
+def test_config_shows_every_value_with_its_origin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELFETCH_LIMIT_RATE", "20M")
+    lines = {line.split()[0]: line for line in output(["config"], capsys).splitlines()}
+    assert lines["limit_rate"].split() == ["limit_rate", "20.0", "MB/s", "MODELFETCH_LIMIT_RATE"]
+    assert lines["offline"].split() == ["offline", "no", "default"]
+    assert lines["endpoints.hf-mirror"].endswith("built-in")
+    assert lines["mirrors.yaml"].endswith("not there")
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--json"], ["mirrors"], ["mirrors", "list", "--json"]])
+def test_no_command_shows_a_token(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
+    assert "secretsecret" not in output(arguments, capsys)
+
+
+def test_config_says_that_a_token_is_set_and_from_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
+    settings = json.loads(output(["config", "--json"], capsys))["settings"]
+    assert settings["tokens.huggingface"] == {"value": "set", "origin": "HF_TOKEN"}
+    assert settings["tokens.modelscope"] == {"value": None, "origin": "default"}
+
+
+@pytest.mark.parametrize("arguments", [["mirrors", "--json"], ["mirrors", "list", "--json"]])
+def test_mirrors_lists_the_endpoints_with_or_without_the_word_list(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = json.loads(output(arguments, capsys))
+    assert entries[1] == {
+        "name": "hf-mirror",
+        "hub": "huggingface",
+        "url": "https://hf-mirror.com",
+        "region": "cn",
+        "connections": 4,
+        "sends_token": False,
+        "origin": "built-in",
+    }
+
+
+def test_a_broken_mirrors_yaml_ends_with_status_3_and_names_the_place(
+    own_environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = own_environment / ".config" / "modelfetch" / "mirrors.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("version: 1\nendpoints:\n  lab:\n    hubb: huggingface\n")
+    assert run(["mirrors"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"`{file}` line 4 cannot be used" in printed.err
+    assert "endpoints.lab.hubb" in printed.err

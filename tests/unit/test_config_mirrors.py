@@ -1,0 +1,115 @@
+"""The rules at the head of `config.mirrors`: what a mirrors.yaml may hold, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelfetch.config.mirrors import Entry, read_mirrors
+from modelfetch.config.values import Endpoint
+from modelfetch.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def entry(text: str) -> str:
+    """A mirrors.yaml with one endpoint, `lab`, whose members are `text`, from its fourth line on."""
+    return "version: 1\nendpoints:\n  lab:\n" + "".join(f"    {line}\n" for line in text.splitlines())
+
+
+GOOD = "hub: huggingface\nurl: https://lab.example.com"
+
+
+def test_an_entry_says_everything_there_is_to_say() -> None:
+    text = entry(
+        "hub: modelscope\nurl: https://lab.example.com/\ntoken: true\nregion: cn\nconnections: 3\nenabled: true"
+    )
+    lab = Endpoint("lab", "modelscope", "https://lab.example.com", sends_token=True, region="cn", connections=3)
+    assert read_mirrors(text, file="x") == (Entry("lab", lab, line=4),)
+
+
+def test_what_is_left_out_is_cautious() -> None:
+    (lab,) = read_mirrors(entry(GOOD), file="x")
+    assert lab.endpoint == Endpoint("lab", "huggingface", "https://lab.example.com", sends_token=False)
+
+
+def test_norway_is_a_region_though_yaml_reads_it_as_false() -> None:
+    (lab,) = read_mirrors(entry(GOOD + "\nregion: no"), file="x")
+    assert lab.endpoint is not None
+    assert lab.endpoint.region == "no"
+
+
+def test_a_disabled_entry_needs_nothing_else() -> None:
+    assert read_mirrors(entry("enabled: false"), file="x") == (Entry("lab", None, line=4),)
+
+
+def test_a_file_without_endpoints_has_none() -> None:
+    assert read_mirrors("version: 1\n", file="x") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "expected", "got"),
+    [
+        (entry("hub: huggingfce\nurl: https://a.example"), 4, "endpoints.lab.hub", "`huggingface`", "`huggingfce`"),
+        (entry("hub: huggingface"), 4, "endpoints.lab.url", "a `url`", "nothing"),
+        (entry("url: https://a.example"), 4, "endpoints.lab.hub", "a `hub`", "nothing"),
+        (entry("hub: huggingface\nurl: ftp://a.example"), 5, "endpoints.lab.url", "https://", "`ftp://a.example`"),
+        (entry("hub: huggingface\nurl: [a]"), 5, "endpoints.lab.url", "https://", "a list"),
+        (entry(GOOD + "\ntokn: true"), 6, "endpoints.lab.tokn", "`token`", "`tokn`"),
+        (entry(GOOD + "\ntoken: 1"), 6, "endpoints.lab.token", "true or false", "not shown"),
+        (entry(GOOD + '\ntoken: "true"'), 6, "endpoints.lab.token", "true or false", "not shown"),
+        (entry(GOOD + "\nregion: China"), 6, "endpoints.lab.region", "`global`", "`China`"),
+        (entry(GOOD + "\nconnections: 0"), 6, "endpoints.lab.connections", "between 1 and 64", "`0`"),
+        (entry(GOOD + "\nconnections: many"), 6, "endpoints.lab.connections", "a whole number", "`many`"),
+        (entry(GOOD + "\nhub: modelscope"), 6, "endpoints.lab.hub", "each name once", "second time"),
+        (entry("hub: huggingface\nurl: http://10.0.0.5\ntoken: true"), 5, "endpoints.lab.url", "https", "10.0.0.5"),
+        ("version: 1\nendpoints:\n  auto: {enabled: false}\n", 3, "endpoints.auto", "a name", "`auto`"),
+        ('version: 1\nendpoints:\n  "a/b": {enabled: false}\n', 3, "endpoints.a/b", "a name", "`a/b`"),
+        ("version: 1\nendpoints: [a]\n", 2, "endpoints", "names with values", "a list"),
+        ("version: 1\nmirrors: {}\n", 2, "mirrors", "`endpoints`", "`mirrors`"),
+        ("endpoints: {}\n", 1, "version", "version: 1", "nothing"),
+        ("version: 2\n", 1, "version", "1", "`2`"),
+        ("- a\n", 1, "(the whole file)", "names with values", "a list"),
+        ("", 1, "(the whole file)", "version: 1", "an empty file"),
+        ("version: 1\nendpoints: {a: [}\n", 2, "(the whole file)", "YAML", "expected"),
+        ("version: 1\x00", 1, "(the whole file)", "YAML", "not allowed"),
+    ],
+)
+def test_a_wrong_file_is_told_its_line_its_key_what_was_expected_and_what_is_there(
+    text: str, line: int, key: str, expected: str, got: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mirrors(text, file="/etc/mirrors.yaml")
+    assert caught.value.message.startswith(f"`/etc/mirrors.yaml` line {line} ")
+    assert caught.value.facts["key"] == key
+    assert expected in str(caught.value.facts["expected"])
+    assert got in str(caught.value.facts["got"])
+
+
+def test_a_token_that_somebody_put_into_the_file_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mirrors(entry(GOOD + "\ntoken: 2f0e6a4c-0d1e-4d55"), file="x")
+    assert "2f0e6a4c" not in caught.value.render()
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mirrors(entry("hub: huggingface\nurl: https://me:hunter2@a.example"), file="x")
+    assert "hunter2" not in caught.value.render()
+
+
+def test_a_tag_constructs_nothing() -> None:
+    with pytest.raises(ConfigError):
+        read_mirrors("!!python/object/apply:os.system ['exit 1']", file="x")
+
+
+def test_plain_http_to_this_machine_may_carry_a_token() -> None:
+    (lab,) = read_mirrors(entry("hub: huggingface\nurl: http://127.0.0.1:8080\ntoken: true"), file="x")
+    assert lab.endpoint is not None
+    assert lab.endpoint.sends_token
+
+
+def test_the_file_that_is_shipped_is_right() -> None:
+    entries = read_mirrors((REPOSITORY / "mirrors.yaml").read_text(), file="mirrors.yaml")
+    assert {entry.name for entry in entries} >= {"huggingface", "hf-mirror", "modelscope"}
