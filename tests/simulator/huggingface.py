@@ -13,7 +13,7 @@ from tests.simulator.exchange import Answer, Question, file_answer, json_answer,
 Sign = Callable[[str, str, Content], str]
 
 _API = re.compile(
-    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<sub>.+))?)?"
+    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/]+)(?:/(?P<sub>.+))?)?"
 )
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<file>.+)")
 
@@ -38,8 +38,6 @@ def _api(question: Question, shelf: Shelf, match: re.Match[str]) -> Answer:
         return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
     if match["what"] == "tree":
         return _tree(question, shelf, repo, commit)
-    if match["what"] == "paths-info":
-        return _error(400, None, "paths-info is not simulated")
     return _info(question, shelf, repo, commit)
 
 

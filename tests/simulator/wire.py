@@ -27,7 +27,8 @@ Answerer = Callable[[Question, int], "tuple[Answer, Line]"]
 class Origin(socketserver.ThreadingTCPServer):
     """One listening socket. `answer` is called from the connections' threads."""
 
-    daemon_threads = True
+    # Joined when the hub stops: no thread and no socket of one test is left to the next.
+    daemon_threads = False
     allow_reuse_address = True
     request_queue_size = 128
 
@@ -67,6 +68,9 @@ class Origin(socketserver.ThreadingTCPServer):
         with self._lock:
             self._open.add(connection)
             self._connections += 1
+            if self.closing.is_set():
+                # Accepted in the last moment: `stop` has not seen it and would wait for it for ever.
+                connection.shutdown(socket.SHUT_RDWR)
             return self._connections
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
