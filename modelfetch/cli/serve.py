@@ -1,0 +1,61 @@
+"""`modelfetch serve`: the store for other machines, in both hubs' dialects."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from modelfetch.cli._output import format_bytes, format_duration, say
+from modelfetch.redact import redact_url
+
+if TYPE_CHECKING:
+    from modelfetch.serve import Served
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  modelfetch serve
+  modelfetch serve --host 0.0.0.0 --port 8090
+  HF_ENDPOINT=http://192.168.1.7:8090 hf download Qwen/Qwen3-0.6B
+"""
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of the requests.")
+def command(host: str, port: int, quiet: bool) -> None:
+    """Serve the store to hf, ms-hub, transformers, curl and modelfetch on other machines.
+
+    Read-only. Prints its URL, then the two settings that make clients use it. Ctrl-C ends it.
+    """
+    from modelfetch.config import load
+    from modelfetch.serve import Server
+    from modelfetch.store import Store
+
+    server = Server(Store.open(load().home), host, port, observe=_ignore if quiet else _log)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        click.echo(server.url)
+        click.echo(f"export HF_ENDPOINT={server.url}")
+        click.echo(f"export MODELSCOPE_ENDPOINT={server.url}")
+        if not server.is_loopback:
+            say(f"warning: anybody who reaches port {server.port} of this machine can read the models", style="yellow")
+        server.run_forever()
+    except KeyboardInterrupt:
+        # Being stopped is how a server ends, not an interruption of its work.
+        say("stopped")
+    finally:
+        server.close()
+
+
+def _ignore(served: Served) -> None:
+    """`--quiet`: the requests are nobody's business."""
+
+
+def _log(served: Served) -> None:
+    line = f"{served.client} {served.method} {redact_url(served.target)} {served.status}"
+    say(f"{line} {format_bytes(served.bytes_sent)} {format_duration(served.duration_s)}")
+    if served.error:
+        say(served.error, style="red")
