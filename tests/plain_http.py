@@ -26,7 +26,8 @@ def fetch(url: str, *, method: str = "GET", headers: Mapping[str, str] | None = 
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=30)
     try:
-        connection.request(method, f"{parts.path}?{parts.query}", headers=dict(headers or {}))
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, target, headers=dict(headers or {}))
         response = connection.getresponse()
         return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     finally:

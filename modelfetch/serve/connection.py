@@ -20,7 +20,8 @@ from modelfetch.errors import StoreError
 from modelfetch.serve.reply import FileSpan, Reply, json_reply
 from modelfetch.serve.request import MAX_HEAD_BYTES, RefusedRequest, Request, parse_head
 
-IDLE_S = 60.0
+# A new connection costs a client on the same network nothing, and an idle one keeps somebody else out.
+IDLE_S = 15.0
 HEAD_S = 15.0
 STALL_S = 60.0
 # How long, and for how much, a refused client may still talk before the connection is dropped.

@@ -1,13 +1,15 @@
 """Listens, admits clients up to a number, gives each a thread, and ends them all when it is closed.
 
 - Read-only, for whoever reaches the port: there is no authentication. Loopback is the default for that reason.
-- Beyond `max_connections` a client is told to come back, and the server stays answerable.
-- `close` returns when every connection is ended, and may be called from any thread, twice.
+- Beyond `max_connections` a client waits to be let in. It is not refused: `hf` would give up at once.
+- `close` returns when every connection is ended, and may be called twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import select
 import socket
 import threading
 from types import TracebackType
@@ -20,11 +22,10 @@ from modelfetch.serve.responder import respond
 
 # Sixteen clients with sixteen connections each; a thread that waits costs some tens of kilobytes.
 MAX_CONNECTIONS = 256
-# How long closing may go unnoticed.
-_POLL_S = 0.2
+# How long a server that has run out of places or of file descriptors waits before it looks again.
+_BREATH_S = 0.2
 _JOIN_S = 2.0
 _BACKLOG = 128
-_COME_BACK = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, never bound to by itself
 
 
@@ -54,15 +55,17 @@ class Server:
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
         self._closing = threading.Event()
-        self._accepting: threading.Thread | None = None
+        # Held while clients are let in: who holds it may use the listener.
+        self._accepting = threading.Lock()
         self._listener = _listen(host, port)
+        self._waker, self._woken = socket.socketpair()
         self.address: str = self._listener.getsockname()[0]
         self.port: int = self._listener.getsockname()[1]
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.address == "::1" or self.address.startswith("127.")
+        return ipaddress.ip_address(self.address).is_loopback
 
     @property
     def url(self) -> str:
@@ -72,28 +75,24 @@ class Server:
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        self._accepting = threading.Thread(target=self.run_forever, name="serve", daemon=True)
-        self._accepting.start()
+        threading.Thread(target=self.run_forever, name="serve", daemon=True).start()
 
     def run_forever(self) -> None:
         """Serve until `close` is called from elsewhere or an exception, such as Ctrl-C, ends the wait."""
-        while not self._closing.is_set():
-            try:
-                connection, peer = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                # Out of file descriptors, or closed. Neither may spin.
-                self._closing.wait(_POLL_S)
-                continue
-            self._admit(connection, str(peer[0]))
+        with self._accepting:
+            while not self._closing.is_set():
+                if self._places.acquire(timeout=_BREATH_S) and not self._admit_next():
+                    self._places.release()
 
     def close(self) -> None:
         """End every connection and free the port."""
+        if self._closing.is_set():
+            return
         self._closing.set()
-        if self._accepting is not None:
-            self._accepting.join()
-        self._listener.close()
+        self._waker.send(b"x")
+        with self._accepting:
+            for end in (self._listener, self._waker, self._woken):
+                end.close()
         with self._lock:
             remaining = list(self._open.values())
             for connection in self._open:
@@ -110,16 +109,28 @@ class Server:
     ) -> None:
         self.close()
 
-    def _admit(self, connection: socket.socket, client: str) -> None:
-        if not self._places.acquire(blocking=False):
-            with connection:
-                connection.settimeout(_POLL_S)
-                connection.send(_COME_BACK)
-            return
+    def _admit_next(self) -> bool:
+        """Wait for a client, or to be closed, and give the client a thread. False when there is none to serve."""
+        select.select([self._listener, self._woken], [], [])
+        try:
+            connection, peer = self._listener.accept()
+        except BlockingIOError:
+            return False  # woken to close, or the client left before it was let in
+        except OSError:
+            self._closing.wait(_BREATH_S)
+            return False
+        client = str(peer[0])
         thread = threading.Thread(target=self._serve, args=(connection, client), name=f"serve {client}", daemon=True)
         with self._lock:
             self._open[connection] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # A container's limit on threads: this client loses, those that are being served do not.
+            self._forget(connection)
+            connection.close()
+            return False
+        return True
 
     def _serve(self, connection: socket.socket, client: str) -> None:
         try:
@@ -128,9 +139,12 @@ class Server:
         except OSError:
             pass  # the client went away, or fell silent
         finally:
-            with self._lock:
-                del self._open[connection]
+            self._forget(connection)
             self._places.release()
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self._lock:
+            del self._open[connection]
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -143,7 +157,7 @@ def _listen(host: str, port: int) -> socket.socket:
             facts={"why": error},
             hint="modelfetch serve --port 0    (takes a free port)",
         ) from error
-    listener.settimeout(_POLL_S)
+    listener.setblocking(False)
     return listener
 
 

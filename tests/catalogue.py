@@ -1,0 +1,69 @@
+"""A catalogue of folders, to test the server without the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfetch.manifest import Digests, Entry, Facts, Manifest
+from modelfetch.reference import Reference
+
+LFS_THRESHOLD = 100_000
+
+
+@dataclass(frozen=True)
+class FolderSnapshot:
+    """A snapshot whose present files lie in `folder`."""
+
+    manifest: Manifest
+    paths: frozenset[str]
+    folder: Path
+
+    def file(self, path: str) -> Path:
+        return self.folder / path
+
+
+@dataclass(frozen=True)
+class FolderCatalogue:
+    """Finds snapshots by branch and by commit; the first that fits wins."""
+
+    found: list[FolderSnapshot]
+
+    def snapshots(self) -> Sequence[FolderSnapshot]:
+        return self.found
+
+    def lookup(self, reference: Reference) -> FolderSnapshot | None:
+        for snapshot in self.found:
+            manifest = snapshot.manifest
+            if manifest.repo != reference.repo or reference.hub not in {None, manifest.hub}:
+                continue
+            if reference.revision in {manifest.revision, manifest.commit}:
+                return snapshot
+        return None
+
+
+def write_snapshot(
+    folder: Path,
+    repo: str,
+    files: Mapping[str, bytes],
+    *,
+    hub: str = "huggingface",
+    revision: str | None = None,
+    left_out: Mapping[str, bytes] | None = None,
+) -> FolderSnapshot:
+    """Write `files` into `folder`; `left_out` are in the hub's listing and not here."""
+    entries = []
+    for path, content in {**files, **(left_out or {})}.items():
+        git_sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        digests = Digests(hashlib.sha256(content).hexdigest(), git_sha1)
+        entries.append(Entry(path, len(content), digests, lfs=len(content) >= LFS_THRESHOLD))
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    identity = f"{hub} {repo} {revision} {sorted(entry.digests.strongest for entry in entries)}"
+    commit = hashlib.sha1(identity.encode()).hexdigest()
+    manifest = Manifest(hub, repo, revision, commit, tuple(entries), Facts(licence="mit"))
+    return FolderSnapshot(manifest, frozenset(files), folder)
