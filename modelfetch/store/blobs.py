@@ -1,0 +1,248 @@
+"""Payloads by their sha256, the index from git-sha1, and the stamps that say when a payload was last known to be whole.
+
+Raises StoreError or DiskFullError where the disk refuses. Never verifies what `publish` is given: its caller has.
+
+- A payload appears by rename, complete, read-only and fsynced. A whole one is never replaced, a broken one is.
+- A stamp that is missing or does not fit costs one hashing of the payload, never a wrong answer.
+- The index and the stamps are hints: what is malformed in them is as good as absent.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfetch.diskfaults import translated
+from modelfetch.errors import StoreError
+from modelfetch.manifest import Digests, check_digest
+from modelfetch.store.files import (
+    READ_ONLY,
+    fsync_file,
+    make_folder,
+    publish,
+    sweep,
+    temporary_in,
+    write_hint,
+    write_temporary,
+)
+from modelfetch.store.hashing import hash_file
+from modelfetch.store.links import copy_verified
+
+FOLDER = "blobs-v1"
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    size: int
+    mtime_ns: int
+    git_sha1: str
+
+
+class Blobs:
+    """The payloads under one folder."""
+
+    def __init__(self, home: Path) -> None:
+        # Real from here on, so that relative links stay right when `blobs-v1` itself is a link to a bigger disk.
+        self.root = (home / FOLDER).resolve()
+        self._temporaries = self.root / ".temporary"
+
+    def path(self, sha256: str) -> Path:
+        """Where the payload is, or would be."""
+        return self.root / "sha256" / sha256[:2] / sha256
+
+    def sweep(self) -> None:
+        """Remove temporaries that nobody works on any more."""
+        sweep(self._temporaries)
+
+    def find(self, digests: Digests, size: int) -> Digests | None:
+        """Both digests of the payload with these digests and this size, or None when it is not here whole.
+
+        Reads the payload only where its stamp does not fit. `digests` may name the git-sha1 alone.
+        """
+        sha256 = digests.sha256 or self._sha256_of(digests.git_sha1)
+        if sha256 is None:
+            return None
+        try:
+            found = self._whole(sha256, size)
+        except OSError:
+            return None
+        if found is None or (digests.sha256 is None and found.git_sha1 != digests.git_sha1):
+            return None
+        return found
+
+    def publish(self, data: Path, digests: Digests) -> Path:
+        """Move `data` in under its sha256, or drop it when a whole payload is there already.
+
+        The caller has verified both digests over exactly these bytes, and nothing has `data` open for writing any more.
+
+        Raises:
+            DiskFullError: there is no room.
+            StoreError: the store, or `data`, cannot be used.
+        """
+        sha256, git_sha1 = _both(digests)
+        final = self.path(sha256)
+        with translated(final, "published"):
+            if self.find(digests, data.stat().st_size) is not None:
+                data.unlink()
+                return final
+            fsync_file(data, mode=READ_ONLY)
+            try:
+                publish(data, final)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._bring_over(data, final, sha256)
+            self._note(sha256, git_sha1)
+        return final
+
+    def publish_bytes(self, content: bytes, digests: Digests) -> Path:
+        """`publish` for a small file in memory."""
+        sha256, git_sha1 = _both(digests)
+        final = self.path(sha256)
+        with translated(final, "published"):
+            if self.find(digests, len(content)) is None:
+                temporary = temporary_in(self._temporaries)
+                try:
+                    write_temporary(content, temporary, mode=READ_ONLY)
+                    fsync_file(temporary)
+                    publish(temporary, final)
+                finally:
+                    temporary.unlink(missing_ok=True)
+                self._note(sha256, git_sha1)
+        return final
+
+    def stamp(self, digests: Digests, status: os.stat_result) -> None:
+        """Remember that the payload was hashed and right while it had `status`. A read-only store does not remember."""
+        sha256, git_sha1 = _both(digests)
+        stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "git_sha1": git_sha1}
+        try:
+            write_hint(json.dumps(stamp), self._hint("verified", sha256), self._temporaries)
+            if self._sha256_of(git_sha1) != sha256:
+                write_hint(f"{sha256}\n", self._hint("git-sha1", git_sha1), self._temporaries)
+        except OSError:
+            return
+
+    def set_damaged_aside(self, sha256: str) -> Path | None:
+        """Take a damaged payload out of its final name; where it went, None when there is none.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        path, aside = self.path(sha256), self.root / "damaged" / sha256
+        with translated(path, "moved aside"):
+            make_folder(aside.parent)
+            try:
+                path.replace(aside)
+            except FileNotFoundError:
+                return None
+        return aside
+
+    def drop_damaged(self, sha256: str) -> None:
+        """Forget what was set aside, once the payload is whole again."""
+        with translated(self.root / "damaged", "cleaned"):
+            (self.root / "damaged" / sha256).unlink(missing_ok=True)
+
+    def move_aside(self, sha256: str) -> Path | None:
+        """Give the payload a temporary name from which `move_back` can return it; None when there is none.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        with translated(self.path(sha256), "removed"):
+            aside = temporary_in(self._temporaries)
+            try:
+                self.path(sha256).rename(aside)
+            except FileNotFoundError:
+                return None
+        return aside
+
+    def move_back(self, aside: Path, sha256: str) -> None:
+        """Undo `move_aside`.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        with translated(self.path(sha256), "put back"):
+            publish(aside, self.path(sha256))
+
+    def forget(self, sha256: str) -> None:
+        """Remove the hints of a payload that is gone."""
+        stamp = self._read_stamp(sha256)
+        with translated(self.root, "cleaned"):
+            self._hint("verified", sha256).unlink(missing_ok=True)
+            if stamp is not None and self._sha256_of(stamp.git_sha1) == sha256:
+                self._hint("git-sha1", stamp.git_sha1).unlink(missing_ok=True)
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Every payload's sha256 and size, whole or not."""
+        for shard in _entries(self.root / "sha256"):
+            for entry in _entries(Path(shard.path)):
+                if check_digest(entry.name, kind="sha256"):
+                    yield entry.name, entry.stat(follow_symlinks=False).st_size
+
+    def _whole(self, sha256: str, size: int) -> Digests | None:
+        path = self.path(sha256)
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size or not os.access(path, os.R_OK):
+            return None
+        stamp = self._read_stamp(sha256)
+        if stamp is not None and (stamp.size, stamp.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            return Digests(sha256, stamp.git_sha1)
+        digests = hash_file(path)
+        if digests is None or digests.sha256 != sha256:
+            return None
+        self.stamp(digests, status)
+        return digests
+
+    def _note(self, sha256: str, git_sha1: str) -> None:
+        self.stamp(Digests(sha256, git_sha1), self.path(sha256).lstat())
+
+    def _bring_over(self, data: Path, final: Path, sha256: str) -> None:
+        """Publish from another file system: a partial folder that is linked to a scratch disk."""
+        temporary = temporary_in(self._temporaries)
+        try:
+            copy_verified(data, temporary, sha256)
+            fsync_file(temporary, mode=READ_ONLY)
+            publish(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+        data.unlink()
+
+    def _hint(self, kind: str, digest: str) -> Path:
+        return self.root / kind / digest[:2] / digest
+
+    def _sha256_of(self, git_sha1: str | None) -> str | None:
+        if git_sha1 is None:
+            return None
+        try:
+            return check_digest(self._hint("git-sha1", git_sha1).read_text("ascii").strip(), kind="sha256")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def _read_stamp(self, sha256: str) -> _Stamp | None:
+        try:
+            fields = json.loads(self._hint("verified", sha256).read_bytes())
+            git_sha1 = check_digest(fields["git_sha1"], kind="git_sha1")
+            return _Stamp(int(fields["size"]), int(fields["mtime_ns"]), git_sha1) if git_sha1 else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _both(digests: Digests) -> tuple[str, str]:
+    if digests.sha256 is None or digests.git_sha1 is None:
+        raise ValueError("a payload is published under both of its digests")
+    return digests.sha256, digests.git_sha1
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"`{folder}` cannot be listed", facts={"why": error.strerror}) from error

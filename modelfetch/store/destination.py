@@ -1,0 +1,65 @@
+"""Where a pull's verified files get their final names: the interface, and the store as one such place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from modelfetch.manifest import Digests, Entry, Manifest
+from modelfetch.store.snapshot import Snapshot
+from modelfetch.store.store import Store
+
+
+class Destination(Protocol):
+    """A place that a pull delivers to. Every method may be called from any thread; nothing here is tried again.
+
+    Each raises DiskFullError where there is no room and StoreError where the place cannot be used.
+    """
+
+    @property
+    def filesystem(self) -> Path:
+        """An existing path on the disk that the bytes will need room on."""
+
+    def find(self, entry: Entry) -> Digests | None:
+        """Both digests of the entry's bytes when they need not be fetched. Changes nothing; may read a file."""
+
+    def partial(self, entry: Entry) -> Path:
+        """The folder for the entry's unfinished download, on the disk of its final name. Not made here."""
+
+    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
+        """Give `data` its final name; afterwards `data` is gone. Of two that publish one entry, both succeed.
+
+        The caller has verified exactly these bytes, and nothing has `data` open for writing any more.
+        """
+
+    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+        """`publish` for verified bytes in memory."""
+
+    def finish(self, manifest: Manifest, paths: frozenset[str]) -> Snapshot:
+        """Make the snapshot, once every entry of `paths` was found or published and has both digests in `manifest`."""
+
+
+class StoreDestination:
+    """The store: files become blobs, and the snapshot's folder links to them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def filesystem(self) -> Path:
+        return self._store.home
+
+    def find(self, entry: Entry) -> Digests | None:
+        return self._store.find(entry.digests, entry.size)
+
+    def partial(self, entry: Entry) -> Path:
+        return self._store.partial(entry.digests)
+
+    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:  # noqa: ARG002 - a blob has no path
+        self._store.publish(data, digests)
+
+    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:  # noqa: ARG002 - a blob has no path
+        self._store.publish_bytes(content, digests)
+
+    def finish(self, manifest: Manifest, paths: frozenset[str]) -> Snapshot:
+        return self._store.save(manifest, paths)

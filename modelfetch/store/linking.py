@@ -1,0 +1,73 @@
+"""The folder of a snapshot in the store: a link for each present file, and reading back what is linked.
+
+Raises StoreError or DiskFullError where the disk refuses.
+
+- A link appears by one system call, or by rename over an older one; nothing is ever missing in between.
+- Where symbolic links cannot be made the name is a hard link of the payload, else a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from modelfetch.diskfaults import translated
+from modelfetch.manifest import Digests, Entry, Manifest, check_digest
+from modelfetch.store.blobs import Blobs
+from modelfetch.store.files import READ_ONLY, fsync_folder, make_folder, temporary_in
+from modelfetch.store.links import Method, link_or_copy, relative_target, symbolic_link
+
+
+def make_links(folder: Path, entries: Iterable[Entry], blobs: Blobs, temporaries: Path) -> None:
+    """Let every entry's path below `folder` lead to its payload.
+
+    Raises:
+        DiskFullError: there is no room.
+        StoreError: the store cannot be written to.
+    """
+    changed = set()
+    with translated(folder, "linked"):
+        for entry in entries:
+            assert entry.digests.sha256 is not None
+            link, payload = folder / entry.path, blobs.path(entry.digests.sha256)
+            make_folder(link.parent)
+            if leads_to(link, payload):
+                continue
+            pointing_to = relative_target(payload, link)
+            if not link.is_symlink() and not link.exists() and symbolic_link(pointing_to, link):
+                changed.add(link.parent)
+                continue
+            temporary = temporary_in(temporaries)
+            if not symbolic_link(pointing_to, temporary):
+                link_or_copy(payload, temporary, entry.digests.sha256, methods=(Method.HARD_LINK,))
+                temporary.chmod(READ_ONLY)
+            temporary.replace(link)
+            changed.add(link.parent)
+        for parent in changed:
+            fsync_folder(parent)
+
+
+def leads_to(link: Path, payload: Path) -> bool:
+    """Whether `link` is the payload under a second name (a copy is not)."""
+    try:
+        return link.samefile(payload)
+    except OSError:
+        return False
+
+
+def linked_entries(folder: Path, manifest: Manifest, paths: frozenset[str], blobs: Blobs) -> list[Entry]:
+    """Entries outside `paths` that are linked all the same: another process has saved them meanwhile."""
+    found = []
+    for entry in manifest.entries:
+        if entry.path in paths:
+            continue
+        try:
+            target = (folder / entry.path).readlink()
+        except OSError:
+            continue
+        sha256 = check_digest(target.name, kind="sha256")
+        digests = blobs.find(Digests(sha256), entry.size) if sha256 else None
+        if digests is not None:
+            found.append(replace(entry, digests=digests))
+    return found

@@ -1,0 +1,103 @@
+"""Second names for bytes that are there already: symbolic link, reflink, hard link; a copy where none can be made.
+
+Raises OSError; callers translate. Whatever is made has a temporary name first, given by the caller.
+
+- A symbolic link is relative, between real paths: the store and a cache may be moved together, or mounted elsewhere.
+- A reflink shares blocks until one side writes; a hard link is the same file, and read-only as every payload is.
+- A copy is hashed on the way and is refused when it is not what its digest says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+
+from modelfetch.errors import DigestMismatchError
+from modelfetch.store.hashing import copy_hashing
+
+# The request FICLONE of <linux/fs.h>: _IOW(0x94, 9, int).
+_FICLONE = 0x40049409
+
+
+class Method(Enum):
+    """How a second name was made."""
+
+    SYMLINK = "symlink"
+    REFLINK = "reflink"
+    HARD_LINK = "hard link"
+    COPY = "copy"
+
+
+def relative_target(target: Path, link: Path) -> str:
+    """What a symbolic link at `link` must hold to lead to `target`. `target` itself is not followed."""
+    return os.path.relpath(target.parent.resolve() / target.name, link.parent.resolve())
+
+
+def reflink(source: Path, target: Path) -> bool:
+    """Make the new file `target` share the blocks of `source`; False where this file system cannot."""
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with source.open("rb") as reader, target.open("xb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            target.unlink()
+            return False
+    return True
+
+
+def hard_link(source: Path, target: Path) -> bool:
+    """Give the file `source` the further name `target`; False where that cannot be done, as across file systems."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def symbolic_link(pointing_to: str, link: Path) -> bool:
+    """Make `link`; False where symbolic links cannot be made."""
+    try:
+        link.symlink_to(pointing_to)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def copy_verified(source: Path, target: Path, sha256: str) -> None:
+    """Copy to the new file `target`, fsynced; nothing stays when the bytes are not those of `sha256`.
+
+    Raises:
+        DigestMismatchError: `source` does not hold those bytes.
+        OSError: either cannot be used.
+    """
+    try:
+        digests = copy_hashing(source, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+    if digests is None or digests.sha256 != sha256:
+        target.unlink(missing_ok=True)
+        raise DigestMismatchError(
+            f"`{source}` is damaged",
+            facts={"expected": sha256, "got": digests.sha256 if digests else "a file that changes while it is read"},
+            hint="modelfetch verify --repair",
+        )
+
+
+def link_or_copy(source: Path, target: Path, sha256: str, *, methods: tuple[Method, ...]) -> Method:
+    """Make the new file `target` by the first of `methods` (reflink, hard link) that works here, else by copying."""
+    for method in methods:
+        made = reflink(source, target) if method is Method.REFLINK else hard_link(source, target)
+        if made:
+            return method
+    copy_verified(source, target, sha256)
+    return Method.COPY

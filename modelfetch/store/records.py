@@ -1,0 +1,222 @@
+"""The records of snapshots and the references to them, on disk.
+
+Raises StoreError or DiskFullError where the disk refuses.
+
+- A record or a reference is replaced whole, durably, by rename.
+- A record that cannot be read hides no other one; it is reported, because nobody knows which blobs it needs.
+- A reference's file name is its revision percent-encoded: one path component on every file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from modelfetch.diskfaults import translated
+from modelfetch.errors import StoreError
+from modelfetch.manifest import Manifest, check_digest
+from modelfetch.reference import Reference
+from modelfetch.store.files import fsync_folder, remove_empty_folders, sweep, temporary_in, write_durably
+from modelfetch.store.snapshot import Snapshot, from_record, to_record
+
+FOLDER = "snapshots-v1"
+DEFAULT = "default"
+_LONGEST_NAME_BYTES = 200
+_SHORTEST_PREFIX = 7
+_COMMIT_DIGITS = 40
+
+
+@dataclass(frozen=True)
+class DamagedRecord:
+    """A record that is there and cannot be read."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every record of the store."""
+
+    snapshots: tuple[Snapshot, ...]
+    damaged: tuple[DamagedRecord, ...]
+
+
+class Records:
+    """Records and references under one folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.root = (home / FOLDER).resolve()
+        self.temporaries = self.root / ".temporary"
+
+    def sweep(self) -> None:
+        """Remove temporaries that nobody works on any more."""
+        sweep(self.temporaries)
+
+    def repository(self, hub: str, repo: str) -> Path:
+        """The folder of a repository's snapshots."""
+        return self.root / hub / repo.replace("/", "--")
+
+    def links(self, manifest: Manifest) -> Path:
+        """The folder of links of a snapshot that is in the store."""
+        return self.repository(manifest.hub, manifest.repo) / manifest.commit
+
+    def record(self, snapshot: Snapshot) -> Path:
+        """Where the record of `snapshot` is."""
+        manifest = snapshot.manifest
+        place = ""
+        if snapshot.plain:
+            place = f".in-{hashlib.sha256(str(snapshot.folder).encode()).hexdigest()[:16]}"
+        return self.repository(manifest.hub, manifest.repo) / f"{manifest.commit}{place}.json"
+
+    def read(self, path: Path) -> Snapshot:
+        """The snapshot of one record.
+
+        Raises:
+            StoreError: it cannot be read, or is not one.
+        """
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"`{path}` cannot be read", facts={"why": str(error)}) from error
+        if not isinstance(document, dict):
+            raise StoreError(f"`{path}` is not a snapshot's record")
+        return from_record(document, where=path, folder=path.with_suffix(""))
+
+    def current(self, snapshot: Snapshot) -> Snapshot | None:
+        """What the record of `snapshot` says now; None when there is none, or it cannot be read and may be replaced."""
+        try:
+            return self.read(self.record(snapshot))
+        except StoreError:
+            return None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Replace the record of `snapshot`."""
+        path = self.record(snapshot)
+        with translated(path, "written"):
+            write_durably(json.dumps(to_record(snapshot), indent=1), path, self.temporaries)
+
+    def scan(self) -> Listing:
+        """Every record, newest pull first."""
+        snapshots: list[Snapshot] = []
+        damaged: list[DamagedRecord] = []
+        for hub in _folders(self.root):
+            for repository in _folders(hub):
+                for path in _records(repository):
+                    try:
+                        snapshots.append(self.read(path))
+                    except StoreError as error:
+                        damaged.append(DamagedRecord(path, error.render()))
+        snapshots.sort(key=lambda snapshot: (snapshot.pulled_at, snapshot.manifest.commit), reverse=True)
+        return Listing(tuple(snapshots), tuple(damaged))
+
+    def matching(self, reference: Reference) -> list[Snapshot]:
+        """The snapshots that `reference` names; without a revision it names the default branch's.
+
+        The store's own copies come before those in plain folders, and the newest pull first.
+        """
+        hubs = [self.root / reference.hub] if reference.hub else _folders(self.root)
+        snapshots: list[Snapshot] = []
+        for hub in hubs:
+            repository = self.repository(hub.name, reference.repo)
+            commit = self._commit(repository, reference.revision)
+            for path in _records(repository) if commit else ():
+                if path.name.startswith(f"{commit}."):
+                    snapshots += _readable(self, path)
+        return sorted(snapshots, key=lambda snapshot: (not snapshot.plain, snapshot.pulled_at), reverse=True)
+
+    def write_reference(self, manifest: Manifest) -> None:
+        """Let the manifest's revision lead to its commit. A pinned commit needs no reference."""
+        if manifest.revision == manifest.commit:
+            return
+        path = self.repository(manifest.hub, manifest.repo) / "refs" / reference_name(manifest.revision)
+        with translated(path, "written"):
+            if _commit_in(path) != manifest.commit:
+                write_durably(f"{manifest.commit}\n", path, self.temporaries)
+
+    def references(self, manifest: Manifest) -> list[Path]:
+        """The references that lead to the manifest's commit."""
+        folder = self.repository(manifest.hub, manifest.repo) / "refs"
+        return sorted(path for path in _listed(folder) if _commit_in(path) == manifest.commit)
+
+    def remove_links(self, snapshot: Snapshot) -> None:
+        """Remove the folder of links at once, as others see it."""
+        folder = self.links(snapshot.manifest)
+        with translated(folder, "removed"):
+            aside = temporary_in(self.temporaries)
+            try:
+                folder.rename(aside)
+            except FileNotFoundError:
+                return
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def remove_record(self, snapshot: Snapshot) -> None:
+        """Remove the record, and the repository's folder when nothing else is in it."""
+        path = self.record(snapshot)
+        with translated(path, "removed"):
+            path.unlink(missing_ok=True)
+            fsync_folder(path.parent)
+            remove_empty_folders(path.parent / "refs", up_to=self.root)
+
+    def remove_reference(self, path: Path) -> None:
+        """Remove one of `references`."""
+        with translated(path, "removed"):
+            path.unlink(missing_ok=True)
+
+    def _commit(self, repository: Path, revision: str | None) -> str | None:
+        named = _commit_in(repository / "refs" / reference_name(revision))
+        if named is not None or revision is None:
+            return named
+        if len(revision) < _SHORTEST_PREFIX:
+            return None
+        commits = {path.name[:_COMMIT_DIGITS] for path in _records(repository)}
+        found = [commit for commit in commits if commit.startswith(revision.lower())]
+        return found[0] if len(found) == 1 else None
+
+
+def reference_name(revision: str | None) -> str:
+    """The file name of a reference; None is the default branch."""
+    if revision is None:
+        return DEFAULT
+    if revision == DEFAULT:
+        return "%64efault"
+    name = quote(revision, safe="")
+    if len(name) > _LONGEST_NAME_BYTES:
+        return f"{name[:_LONGEST_NAME_BYTES]}~{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
+    return name
+
+
+def _readable(records: Records, path: Path) -> Iterator[Snapshot]:
+    try:
+        yield records.read(path)
+    except StoreError:
+        return
+
+
+def _records(repository: Path) -> list[Path]:
+    return [path for path in _listed(repository) if path.suffix == ".json"]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _listed(folder) if not path.name.startswith(".") and path.is_dir()]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"`{folder}` cannot be listed", facts={"why": error.strerror}) from error
+
+
+def _commit_in(path: Path) -> str | None:
+    try:
+        return check_digest(path.read_text("ascii").strip(), kind="git_sha1")
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,143 @@
+"""Takes snapshots, their views and their blobs off the disk, in the order of docs/store.md. `removal` says what goes.
+
+- References, then views, links, record, blobs: killed at any moment, what is still listed can be removed again.
+- A blob is moved aside, all records are read again, and it is moved back if one needs it by now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfetch.diskfaults import translated
+from modelfetch.store.files import remove_empty_folders
+from modelfetch.store.removal import Holdings, Item, Removal, payloads, reasons_to_stay
+from modelfetch.store.snapshot import Snapshot, ViewPlace
+from modelfetch.store.store import Store
+from modelfetch.store.views import folder, huggingface, modelscope
+
+_OWNED = {module.KIND: module.owned for module in (huggingface, modelscope, folder)}
+
+
+@dataclass(frozen=True)
+class _ViewFiles:
+    """What goes from one view of one snapshot."""
+
+    snapshot: Snapshot
+    place: ViewPlace
+    paths: list[Path]
+
+
+def remove(store: Store, snapshots: Sequence[Snapshot], *, dry_run: bool) -> Removal:
+    """Remove `snapshots`, or with `dry_run` say what that would do.
+
+    Raises:
+        StoreError: something cannot be removed.
+    """
+    others, unreadable = _others(store, snapshots)
+    views = _view_files(store, snapshots, others)
+    goes, stays = _snapshot_items(store, snapshots, views)
+    if not dry_run:
+        for snapshot in snapshots:
+            _remove_snapshot(store, snapshot, [view for view in views if view.snapshot is snapshot], others)
+    foreign_links = _foreign_links(store, snapshots, views)
+    sizes = payloads(snapshots)
+    reasons = dict.fromkeys(sizes) | reasons_to_stay(sizes, Holdings(others, foreign_links, unreadable))
+    if not dry_run:
+        reasons |= _remove_blobs(store, [sha256 for sha256, reason in reasons.items() if reason is None])
+    for sha256, reason in reasons.items():
+        item = Item("blob", store.blob(sha256), sizes[sha256], reason or "no other snapshot needs it")
+        (goes if reason is None else stays).append(item)
+    return Removal(tuple(snapshots), tuple(goes), tuple(stays), dry_run)
+
+
+def _others(store: Store, snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], int]:
+    """The snapshots that remain, and how many records cannot be read."""
+    going = {store.records.record(snapshot) for snapshot in snapshots}
+    listing = store.records.scan()
+    others = [snapshot for snapshot in listing.snapshots if store.records.record(snapshot) not in going]
+    return others, len(listing.damaged)
+
+
+def _view_files(store: Store, snapshots: Sequence[Snapshot], others: Sequence[Snapshot]) -> list[_ViewFiles]:
+    return [
+        _ViewFiles(snapshot, place, _OWNED[place.kind](store, snapshot, place.root, others))
+        for snapshot in snapshots
+        for place in snapshot.views
+        if place.kind in _OWNED
+    ]
+
+
+def _snapshot_items(
+    store: Store, snapshots: Sequence[Snapshot], views: Sequence[_ViewFiles]
+) -> tuple[list[Item], list[Item]]:
+    goes = [Item("snapshot", store.records.record(snapshot), 0, "asked for") for snapshot in snapshots]
+    stays = [
+        Item("folder", snapshot.folder, snapshot.size_bytes, "the files in a plain folder are yours")
+        for snapshot in snapshots
+        if snapshot.plain
+    ]
+    for view in views:
+        if view.paths:
+            goes.append(Item(f"{view.place.kind} view", view.place.root, 0, f"{len(view.paths)} names of ours"))
+        elif view.place.kind == folder.KIND and view.place.root.is_dir():
+            stays.append(Item("folder", view.place.root, 0, "the files in a plain folder are yours"))
+    return goes, stays
+
+
+def _remove_snapshot(store: Store, snapshot: Snapshot, views: Sequence[_ViewFiles], others: Sequence[Snapshot]) -> None:
+    if not any(other.manifest.commit == snapshot.manifest.commit for other in others):
+        for reference in store.records.references(snapshot.manifest):
+            store.records.remove_reference(reference)
+    for view in views:
+        for path in view.paths:
+            with translated(path, "removed"):
+                path.unlink(missing_ok=True)
+                remove_empty_folders(path.parent, up_to=view.place.root)
+    if not snapshot.plain:
+        store.records.remove_links(snapshot)
+    store.records.remove_record(snapshot)
+
+
+def _foreign_links(store: Store, snapshots: Sequence[Snapshot], views: Sequence[_ViewFiles]) -> dict[str, int]:
+    """For each payload the hard links that stay; names that go count only while they are there."""
+    going: Counter[tuple[int, int]] = Counter()
+    names = [path for view in views for path in view.paths]
+    names += [snapshot.folder / path for snapshot in snapshots if not snapshot.plain for path in snapshot.paths]
+    for name in names:
+        if identity := _identity(name):
+            going[identity] += 1
+    links = {}
+    for sha256 in payloads(snapshots):
+        try:
+            status = store.blob(sha256).lstat()
+        except OSError:
+            continue
+        links[sha256] = status.st_nlink - 1 - going[status.st_dev, status.st_ino]
+    return links
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _remove_blobs(store: Store, digests: Sequence[str]) -> dict[str, str]:
+    """Remove blobs; the ones that a snapshot needs by then are put back, and returned with that reason."""
+    asides = {sha256: aside for sha256 in digests if (aside := store.blobs.move_aside(sha256))}
+    listing = store.records.scan()
+    reasons = reasons_to_stay(asides, Holdings(listing.snapshots, {}, len(listing.damaged)))
+    for sha256, aside in asides.items():
+        if sha256 in reasons:
+            store.blobs.move_back(aside, sha256)
+            continue
+        with translated(aside, "removed"):
+            aside.unlink(missing_ok=True)
+        store.blobs.forget(sha256)
+    return reasons

@@ -1,0 +1,159 @@
+"""A snapshot as a value, its record as JSON, and how two records of one commit become one. Decides only.
+
+- A present file's entry has both digests; an entry of the listing that is not present has what the hub gave.
+- Merging keeps what was present, unless the newer listing says that the bytes are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelfetch.errors import NotFoundError, StoreError
+from modelfetch.manifest import Entry, Manifest, from_json
+from modelfetch.reference import Reference
+
+
+@dataclass(frozen=True)
+class ViewPlace:
+    """Where a view of a snapshot was made: its kind (`huggingface`, `modelscope`, `folder`) and the cache or folder."""
+
+    kind: str
+    root: Path
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A manifest of which `paths` are here, as files in `folder`.
+
+    `plain` is true where the bytes are in the user's own folder on another disk instead of in the store.
+    """
+
+    manifest: Manifest
+    paths: frozenset[str]
+    folder: Path
+    pulled_at: datetime
+    verified_at: datetime | None = None
+    smoke: Mapping[str, Any] | None = field(default=None, hash=False)
+    views: tuple[ViewPlace, ...] = ()
+    plain: bool = False
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries that are present, in the manifest's order."""
+        return tuple(entry for entry in self.manifest.entries if entry.path in self.paths)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole listing is here."""
+        return len(self.paths) == len(self.manifest.entries)
+
+    @property
+    def reference(self) -> Reference:
+        owner, _, name = self.manifest.repo.partition("/")
+        return Reference(owner, name, self.manifest.hub, self.manifest.revision)
+
+    def file(self, path: str) -> Path:
+        """Where the bytes of `path` are read.
+
+        Raises:
+            NotFoundError: this snapshot has no such file.
+        """
+        if path not in self.paths:
+            raise NotFoundError(f"`{self.reference}` has no file `{path}` here")
+        return self.folder / path
+
+
+def to_record(snapshot: Snapshot) -> dict[str, Any]:
+    """The document that is written beside the snapshot's folder (docs/store.md)."""
+    return {
+        **snapshot.manifest.to_json(),
+        "paths": sorted(snapshot.paths),
+        "pulled_at": format_moment(snapshot.pulled_at),
+        "verified_at": format_moment(snapshot.verified_at) if snapshot.verified_at else None,
+        "folder": str(snapshot.folder) if snapshot.plain else None,
+        "smoke": snapshot.smoke,
+        "views": [{"kind": view.kind, "root": str(view.root)} for view in snapshot.views],
+    }
+
+
+def from_record(document: Mapping[str, Any], *, where: Path, folder: Path) -> Snapshot:
+    """Read what `to_record` wrote; `folder` is where the links are when the record names no folder.
+
+    Raises:
+        StoreError: a record of another version, or none at all.
+    """
+    manifest = from_json(document, where=str(where))
+    try:
+        paths = frozenset(document["paths"])
+        listed = {entry.path: entry for entry in manifest.entries}
+        if any(not (listed[path].digests.sha256 and listed[path].digests.git_sha1) for path in paths):
+            raise ValueError("a present file has not both digests")
+        plain = document["folder"] is not None
+        return Snapshot(
+            manifest,
+            paths,
+            Path(document["folder"]) if plain else folder,
+            _moment(document["pulled_at"]),
+            _moment(document["verified_at"]) if document["verified_at"] else None,
+            document["smoke"],
+            tuple(ViewPlace(view["kind"], Path(view["root"])) for view in document["views"]),
+            plain,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"`{where}` is not a snapshot's record", facts={"got": repr(error)}) from error
+
+
+def merged(older: Snapshot | None, newer: Snapshot) -> Snapshot:
+    """`newer` with what `older`, of the same commit, has besides.
+
+    What was said of `older` by `verify` holds for the whole only when nothing came to it.
+    """
+    if older is None:
+        return newer
+    return replace(
+        add_present(newer, older.entries),
+        verified_at=older.verified_at if newer.paths <= older.paths else None,
+        smoke=older.smoke,
+        views=tuple(dict.fromkeys((*older.views, *newer.views))),
+    )
+
+
+def add_present(snapshot: Snapshot, found: Iterable[Entry]) -> Snapshot:
+    """`snapshot` with those of `found` present as well that its listing does not contradict."""
+    candidates = {entry.path: entry for entry in found if entry.path not in snapshot.paths}
+    entries, paths = [], set(snapshot.paths)
+    for entry in snapshot.manifest.entries:
+        candidate = candidates.get(entry.path)
+        if candidate and candidate.size == entry.size and candidate.digests.agree(entry.digests) is not False:
+            entries.append(replace(entry, digests=candidate.digests))
+            paths.add(entry.path)
+        else:
+            entries.append(entry)
+    return replace(snapshot, manifest=replace(snapshot.manifest, entries=tuple(entries)), paths=frozenset(paths))
+
+
+def distinct_bytes(snapshots: Iterable[Snapshot]) -> int:
+    """What the snapshots take on the disk: a blob that several share counts once, a plain folder's file where it is."""
+    sizes: dict[tuple[str, str], int] = {}
+    for snapshot in snapshots:
+        place = str(snapshot.folder) if snapshot.plain else ""
+        for entry in snapshot.entries:
+            sizes[place, entry.digests.sha256 or entry.path] = entry.size
+    return sum(sizes.values())
+
+
+def format_moment(moment: datetime) -> str:
+    """UTC in ISO 8601, as records and `--json` have it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
