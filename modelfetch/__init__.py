@@ -1,7 +1,8 @@
 """Get a model onto a machine fast, whole and proven.
 
-The library API is the same as the command line, without the printing: `pull`, `verify`, `smoke` and `doctor` return values and
-raise `modelfetch.errors.ModelfetchError`. The names are loaded when first used, so that `import modelfetch` costs nothing.
+The library API is the same as the command line, without the printing: `pull`, `verify`, `smoke` and `doctor` return
+values and raise `modelfetch.errors.ModelfetchError`. The names are loaded when first used, so that `import
+modelfetch` costs nothing.
 """
 
 from __future__ import annotations

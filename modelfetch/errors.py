@@ -3,8 +3,8 @@
 Imports nothing. Nothing here prints.
 
 - The class says who broke it; `exit_status` is the contract of the command line (docs/errors.md).
-- The message names the object in backticks and what failed. `facts` are the evidence (expected, got, from, where), `hint` is
-  one command or one sentence that helps.
+- The message names the object in backticks and what failed. `facts` are the evidence (expected, got, from, where),
+  `hint` is one command or one sentence that helps.
 - Whatever reaches an error from a URL or a header has gone through `redact` first.
 """
 
@@ -58,6 +58,10 @@ class AccessError(ModelfetchError):
     """The hub wants a token, or the licence accepted, or refuses this token."""
 
     exit_status = 5
+
+
+class GatedError(AccessError):
+    """The model's terms must be accepted first. No other source is tried to get round this."""
 
 
 class NoSourceError(ModelfetchError):

@@ -1,7 +1,8 @@
 """What happens during a pull, as values. Whoever wants to know passes a `Listener`; who prints them is `cli`.
 
 - A listener is called from any thread, must not block, and must not raise.
-- Bytes are counted where they matter: `Progress.advanced` counts bytes that became part of a file, `wasted` those that did not.
+- Bytes are counted where they matter: `Progress.advanced` counts bytes that became part of a file, `wasted` those
+  that did not.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Lost:
-    """Bytes that were counted by `Progress` before turned out not to count (a source began again, a piece was wrong)."""
+    """Bytes that were counted by `Progress` before turned out not to count (a source began again, a piece was
+    wrong).
+    """
 
     path: str
     size: int

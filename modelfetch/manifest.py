@@ -38,7 +38,9 @@ _OURS = frozenset({".git", ".modelfetch"})
 
 @dataclass(frozen=True)
 class Digests:
-    """What a hub, or our own hashing, says of some bytes. `git_sha1` is the id of a git blob: sha1 over a header and the bytes."""
+    """What a hub, or our own hashing, says of some bytes. `git_sha1` is the id of a git blob: sha1 over a header and
+    the bytes.
+    """
 
     sha256: str | None = None
     git_sha1: str | None = None
@@ -84,7 +86,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A model at one commit. `commit` is 40 hex digits: git's on Hugging Face, the start of `content_digest` on ModelScope."""
+    """A model at one commit. `commit` is 40 hex digits: git's on Hugging Face, the start of `content_digest` on
+    ModelScope.
+    """
 
     hub: str
     repo: str
@@ -145,9 +149,7 @@ def from_json(document: Mapping[str, Any], *, where: str) -> Manifest:
             for item in document["files"]
         )
         facts = Facts(**document["facts"])
-        manifest = Manifest(
-            document["hub"], document["repo"], document["revision"], document["commit"], entries, facts
-        )
+        manifest = Manifest(document["hub"], document["repo"], document["revision"], document["commit"], entries, facts)
         check_entries(manifest.entries, where=where)
     except (KeyError, TypeError, HostileHubError) as error:
         raise StoreError(
@@ -157,13 +159,17 @@ def from_json(document: Mapping[str, Any], *, where: str) -> Manifest:
 
 
 def content_digest(entries: Iterable[Entry]) -> str:
-    """sha256 over the canonical list of (path, size, sha256 or git-sha1): the identity of a model where the hub has no commit."""
+    """sha256 over the canonical list of (path, size, sha256 or git-sha1): the identity of a model where the hub has
+    no commit.
+    """
     rows = sorted((entry.path, entry.size, entry.digests.sha256 or entry.digests.git_sha1 or "") for entry in entries)
     return hashlib.sha256(json.dumps(rows, separators=(",", ":"), ensure_ascii=True).encode()).hexdigest()
 
 
 def check_digest(text: object, *, kind: str) -> str | None:
-    """`text` when it is a well-formed digest of `kind` (`sha256` or `git_sha1`), None when there is none or it is malformed."""
+    """`text` when it is a well-formed digest of `kind` (`sha256` or `git_sha1`), None when there is none or it is
+    malformed.
+    """
     pattern = _SHA256 if kind == "sha256" else _GIT_SHA1
     return text.lower() if isinstance(text, str) and pattern.fullmatch(text.lower()) else None
 
@@ -172,14 +178,13 @@ def check_entries(entries: Iterable[Entry], *, where: str) -> None:
     """Judge a listing as a whole; `where` is the endpoint's name for the error.
 
     Raises:
-        HostileHubError: a name that could leave the folder or cannot exist everywhere, a size out of bounds, two names that
+        HostileHubError: a name that could leave the folder or cannot exist everywhere, a size out of bounds, two
+        names that
             fall together, too many files.
     """
     seen: dict[str, str] = {}
     folders: dict[str, str] = {}
-    count = 0
-    for entry in entries:
-        count += 1
+    for count, entry in enumerate(entries, start=1):
         if count > MAX_FILES:
             raise _hostile(where, "its listing", f"more than {MAX_FILES} files")
         if reason := path_problem(entry.path):
@@ -210,17 +215,18 @@ def path_problem(path: object) -> str | None:
         return f"longer than {MAX_PATH_BYTES} bytes"
     if match := _FORBIDDEN.search(path):
         return f"holds the character {match.group()!r}"
-    for component in path.split("/"):
-        if component in {"", ".", ".."}:
-            return "absolute, empty or climbing out of its folder"
-        if len(component.encode("utf-8")) > MAX_NAME_BYTES:
-            return f"has a part longer than {MAX_NAME_BYTES} bytes"
-        if component[-1] in ". ":
-            return "has a part that ends in a dot or a space"
-        if _RESERVED.fullmatch(component):
-            return f"uses the reserved name {component!r}"
-        if component.casefold() in _OURS:
-            return f"uses the reserved folder {component!r}"
+    return next((problem for component in path.split("/") if (problem := _component_problem(component))), None)
+
+
+def _component_problem(component: str) -> str | None:
+    if component in {"", ".", ".."}:
+        return "absolute, empty or climbing out of its folder"
+    if len(component.encode("utf-8")) > MAX_NAME_BYTES:
+        return f"has a part longer than {MAX_NAME_BYTES} bytes"
+    if component[-1] in ". ":
+        return "has a part that ends in a dot or a space"
+    if _RESERVED.fullmatch(component) or component.casefold() in _OURS:
+        return f"uses the reserved name {component!r}"
     return None
 
 

@@ -1,8 +1,9 @@
 """The command line: a skin over the library. click only here; the only place that prints, prompts or exits.
 
-- A file without an underscore is a command; it holds `command`. The table below lets `--help` list them all without importing one.
-- A foreseen failure is printed as its message, facts and hint and ends with its class's exit status; never with a traceback,
-  unless MODELFETCH_DEBUG=1 asks for one.
+- A file without an underscore is a command; it holds `command`. The table below lets `--help` list them all without
+  importing one.
+- A foreseen failure is printed as its message, facts and hint and ends with its class's exit status; never with a
+  traceback, unless MODELFETCH_DEBUG=1 asks for one.
 - Results go to stdout, everything else to stderr.
 """
 
@@ -38,10 +39,10 @@ ALIASES = {"download": "pull", "list": "ls"}
 class _Commands(click.Group):
     """Loads a command's module when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
@@ -56,7 +57,7 @@ class _Commands(click.Group):
         _, command, rest = super().resolve_command(ctx, args)
         return (command.name if command else None), command, rest
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 

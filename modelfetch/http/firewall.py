@@ -1,0 +1,69 @@
+"""Which headers may go to which URL, and which redirects may be followed. Decides only.
+
+- A credential belongs to one origin and is added to requests for exactly that origin: not to a mirror, not to where a
+  redirect or a `Link: next` leads.
+- It never travels over plain http, unless the host is this machine.
+- A redirect may not leave http and https, carry user information, or step down from https to http.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from modelfetch.config.values import origin_of
+from modelfetch.planning.retry import Fault, FaultError, Kind
+from modelfetch.redact import redact_url
+
+
+@dataclass(frozen=True)
+class Credential:
+    """Headers that prove who asks, bound to the one origin they may be shown to."""
+
+    origin: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def headers_for(url: str, headers: Mapping[str, str], credential: Credential | None) -> dict[str, str]:
+    """`headers`, with the credential's where `url` is its origin and the way there is private."""
+    if credential is None or origin_of(url) != credential.origin:
+        return dict(headers)
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        return dict(headers)
+    return {**headers, **credential.headers}
+
+
+def redirect_target(url: str, location: str | None) -> str:
+    """The absolute URL that a redirect from `url` leads to.
+
+    Raises:
+        FaultError: it may not be followed.
+    """
+    if not location:
+        raise FaultError(Fault(Kind.REDIRECT, "no Location"))
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        parts.port  # noqa: B018 - reading it is what checks it
+    except ValueError as error:
+        raise FaultError(Fault(Kind.REDIRECT, "malformed Location")) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise FaultError(Fault(Kind.REDIRECT, f"leads to {redact_url(target)}"))
+    if any(ord(character) <= 32 or ord(character) == 127 for character in target):
+        raise FaultError(Fault(Kind.REDIRECT, "control characters in Location"))
+    if urlsplit(url).scheme == "https" and parts.scheme == "http":
+        raise FaultError(Fault(Kind.REDIRECT, f"steps down to plain http at {parts.hostname}"))
+    return target
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""Asks every endpoint about a reference at once.
+
+- The first offer does not end it: the others get a little longer, because a second source is worth a second.
+- An endpoint that cannot be reached is named and passed over. One that says "gated" is an answer, and is not got round.
+- Which offer is the manifest is decided by the endpoints' order, not by who was quickest.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelfetch.config import Endpoint
+from modelfetch.errors import (
+    AccessError,
+    GatedError,
+    HostileHubError,
+    ModelfetchError,
+    NoSourceError,
+    NotFoundError,
+)
+from modelfetch.events import Listener, Resolved, Resolving
+from modelfetch.http import Client, Credential, Network
+from modelfetch.hubs.base import EndpointClient, Offer
+from modelfetch.hubs.registry import hub
+from modelfetch.manifest import Manifest
+from modelfetch.planning.retry import FaultError
+from modelfetch.reference import Reference
+
+GRACE_S = 1.5
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Who offers the model, in the endpoints' order, and why the others do not. `offers` is not empty."""
+
+    offers: tuple[Offer, ...]
+    refusals: Mapping[str, ModelfetchError]
+
+    @property
+    def manifest_offer(self) -> Offer:
+        return self.offers[0]
+
+
+def credential_for(endpoint: Endpoint, tokens: Mapping[str, str]) -> Credential | None:
+    """The credential that may be shown to `endpoint`, if any."""
+    token = tokens.get(endpoint.hub)
+    return hub(endpoint.hub).credential(endpoint, token) if token and endpoint.sends_token else None
+
+
+def resolve(
+    reference: Reference,
+    endpoints: Sequence[Endpoint],
+    *,
+    tokens: Mapping[str, str],
+    network: Network,
+    listener: Listener,
+) -> Resolution:
+    """Find out who has `reference`.
+
+    Raises:
+        NotFoundError: nobody has it, and somebody said so.
+        AccessError: an endpoint that has it wants a token or an accepted licence.
+        NoSourceError: no endpoint could be asked.
+    """
+    listener(Resolving(str(reference), tuple(endpoint.name for endpoint in endpoints)))
+    outcomes = _ask_all(reference, endpoints, tokens, network, listener)
+    offers = tuple(
+        Offer(endpoint, manifest)
+        for endpoint in endpoints
+        if isinstance(manifest := outcomes.get(endpoint.name), Manifest)
+    )
+    refusals = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, ModelfetchError)}
+    for endpoint in endpoints:
+        refusal = refusals.get(endpoint.name)
+        if isinstance(refusal, GatedError) or (isinstance(refusal, AccessError) and endpoint.sends_token):
+            raise refusal
+    if not offers:
+        raise _nobody(reference, endpoints, refusals)
+    return Resolution(offers, refusals)
+
+
+def _ask_all(
+    reference: Reference,
+    endpoints: Sequence[Endpoint],
+    tokens: Mapping[str, str],
+    network: Network,
+    listener: Listener,
+) -> dict[str, Manifest | ModelfetchError]:
+    """What each endpoint answered; one that took too long after another's offer is not among them."""
+    answers: queue.SimpleQueue[tuple[Endpoint, Manifest | ModelfetchError]] = queue.SimpleQueue()
+    clients = []
+    for endpoint in endpoints:
+        client = EndpointClient(Client(network), endpoint, credential_for(endpoint, tokens))
+        clients.append(client)
+        # Daemons: an endpoint that never answers must not keep the process from ending.
+        threading.Thread(target=_ask, args=(reference, client, answers), daemon=True).start()
+    outcomes: dict[str, Manifest | ModelfetchError] = {}
+    deadline: float | None = None
+    while len(outcomes) < len(endpoints):
+        timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            endpoint, outcome = answers.get(timeout=timeout_s)
+        except queue.Empty:
+            break
+        outcomes[endpoint.name] = outcome
+        if isinstance(outcome, Manifest):
+            listener(Resolved(endpoint.name, outcome.commit, None))
+            deadline = deadline or time.monotonic() + GRACE_S
+        else:
+            listener(Resolved(endpoint.name, None, outcome.message))
+    for client in clients:
+        client.client.abort()
+    return outcomes
+
+
+def _ask(
+    reference: Reference,
+    client: EndpointClient,
+    answers: queue.SimpleQueue[tuple[Endpoint, Manifest | ModelfetchError]],
+) -> None:
+    endpoint = client.endpoint
+    try:
+        with client.client:
+            manifest = hub(endpoint.hub).manifest(client, reference.repo, reference.revision)
+        answers.put((endpoint, manifest))
+    except FaultError as error:
+        answers.put((endpoint, _unusable(endpoint, error)))
+    except ModelfetchError as error:
+        answers.put((endpoint, error))
+    except Exception as error:  # noqa: BLE001 - the thread's edge: the asker must not wait for ever
+        answers.put((endpoint, ModelfetchError(f"asking `{endpoint.name}` failed: {error!r}")))
+
+
+def _unusable(endpoint: Endpoint, error: FaultError) -> NoSourceError:
+    return NoSourceError(f"`{endpoint.name}` cannot be used: {error.fault}", facts={"from": endpoint.url})
+
+
+def _nobody(
+    reference: Reference, endpoints: Sequence[Endpoint], refusals: Mapping[str, ModelfetchError]
+) -> ModelfetchError:
+    """The one error for an answer that is no everywhere: what somebody said counts more than what nobody could say."""
+    if len(refusals) == 1 and len(endpoints) == 1:
+        return next(iter(refusals.values()))
+    facts = {endpoint.name: refusals[endpoint.name].message for endpoint in endpoints if endpoint.name in refusals}
+    for kind in (AccessError, NotFoundError, HostileHubError):
+        said = [refusal for refusal in refusals.values() if isinstance(refusal, kind)]
+        if said:
+            return kind(f"no endpoint offers `{reference}`", facts=facts, hint=said[0].hint)
+    return NoSourceError(
+        f"no endpoint can be reached for `{reference}`",
+        facts=facts,
+        hint="modelfetch doctor says what is wrong with the network; a mirror is chosen with --endpoint NAME|URL",
+    )

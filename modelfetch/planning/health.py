@@ -1,0 +1,48 @@
+"""How often an endpoint failed for a file since it last made progress.
+
+Sixteen lanes that break in the same moment are one incident: only a try that began after the last failure counts anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from modelfetch.planning.retry import Decision, Fault, decide, throttles
+
+
+@dataclass
+class _Record:
+    attempts: int = 0
+    failed_at: float = float("-inf")
+
+
+@dataclass
+class Health:
+    """The failures of every (endpoint, file), and until when an endpoint as a whole asked to be left alone."""
+
+    _records: dict[tuple[str, str], _Record] = field(default_factory=dict)
+    _paused_until: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    last: dict[str, dict[str, Fault]] = field(default_factory=dict)
+
+    def progressed(self, endpoint: str, key: str) -> None:
+        """Bytes came; the next failure is the first again."""
+        self._records.pop((endpoint, key), None)
+
+    def failed(self, endpoint: str, key: str, fault: Fault, *, began: float, now: float, jitter: float) -> Decision:
+        """Take note of a failure of a try that began at `began`; returns what to do."""
+        self.failures[endpoint] = self.failures.get(endpoint, 0) + 1
+        self.last.setdefault(key, {})[endpoint] = fault
+        record = self._records.setdefault((endpoint, key), _Record())
+        if began >= record.failed_at:
+            record.attempts += 1
+            record.failed_at = now
+        decision = decide(fault, record.attempts, jitter)
+        if throttles(fault):
+            until = now + decision.wait_s
+            self._paused_until[endpoint] = max(until, self._paused_until.get(endpoint, 0.0))
+        return decision
+
+    def pause_s(self, endpoint: str, now: float) -> float:
+        """How long the endpoint wants to be left alone."""
+        return max(0.0, self._paused_until.get(endpoint, 0.0) - now)

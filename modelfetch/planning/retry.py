@@ -1,0 +1,153 @@
+"""What is done about a fault: the one place where retrying is decided, for metadata and data alike.
+
+- A fault of the transport (no connection, a cut, a stall, a short body), 408, 429 and 5xx may pass: wait, try again.
+- An expired link (401, 403, 404 or 410 from where a redirect led) is asked for again at its hub, at once.
+- 401, 403 and 404 from the hub itself are answers. They are never tried again and never got round.
+- A connection that breaks off after progress is replaced at once; without progress, waits grow.
+- Bytes with a wrong digest are fetched once more, then never again from there.
+- What the endpoint asks for (Retry-After in seconds or as a date, RateLimit) is honoured up to `MAX_WAIT_S`; beyond
+  it, the endpoint is given up instead of waited for.
+- Attempts are counted since the last progress: a link that breaks every few megabytes is slow, not dead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+MAX_ATTEMPTS = 6
+FIRST_WAIT_S = 0.25
+LONGEST_BACKOFF_S = 15.0
+# Hugging Face counts in windows of five minutes: a longer wish than this is a refusal.
+MAX_WAIT_S = 330.0
+
+_RATELIMIT_RESET = re.compile(r"(?:^|[;,\s])t\s*=\s*(\d+(?:\.\d+)?)")
+_RATELIMIT_LEFT = re.compile(r"(?:^|[;,\s])r\s*=\s*(\d+)")
+
+
+class Kind(Enum):
+    """What can go wrong between us and a source."""
+
+    DNS = "the name does not resolve"
+    CONNECT = "no connection"
+    PROXY = "the proxy refuses"
+    TLS = "the certificate or the TLS handshake is not accepted"
+    CUT = "the connection was cut"
+    SHORT = "the body ended early"
+    STALL = "no byte came for a while"
+    STATUS = "an error status"
+    RANGE = "the answer is not the range that was asked for"
+    CHANGED = "the file has another size here"
+    ENCODED = "the body is encoded though none was asked for"
+    PORTAL = "a web page came instead of the file"
+    MALFORMED = "the answer is not what this hub speaks"
+    REDIRECT = "the redirect cannot be followed"
+    DIGEST = "the bytes do not have the digest that was listed"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that went wrong. `redirected` tells that the answer came from where a redirect led, not from the
+    hub.
+    """
+
+    kind: Kind
+    detail: str = ""
+    status: int | None = None
+    wait_s: float | None = None
+    redirected: bool = False
+
+    def __str__(self) -> str:
+        what = f"status {self.status}" if self.kind is Kind.STATUS else self.kind.value
+        return f"{what} ({self.detail})" if self.detail else what
+
+
+class FaultError(Exception):
+    """A fault on its way to whoever decides about it."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class Action(Enum):
+    """What to do next with the source that failed."""
+
+    AGAIN = "tried again"
+    ASK_HUB_AGAIN = "asked the hub for a fresh link"
+    GIVE_UP = "not used any more for this file"
+
+
+@dataclass(frozen=True)
+class Decision:
+    action: Action
+    wait_s: float = 0.0
+
+
+_PASSING = frozenset({Kind.DNS, Kind.CONNECT, Kind.CUT, Kind.SHORT, Kind.STALL, Kind.PROXY, Kind.RANGE, Kind.ENCODED})
+_BROKEN_OFF = frozenset({Kind.CUT, Kind.SHORT})
+_PASSING_STATUS = frozenset({408, 425, 429})
+_EXPIRED_STATUS = frozenset({400, 401, 403, 404, 410})
+
+
+def decide(fault: Fault, attempt: int, jitter: float) -> Decision:
+    """What to do about `fault`, the `attempt`-th (from 1) since the last progress; `jitter` in [0, 1) spreads the
+    waits.
+    """
+    if attempt >= MAX_ATTEMPTS:
+        return Decision(Action.GIVE_UP)
+    backoff = min(LONGEST_BACKOFF_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * (0.5 + jitter / 2)
+    if fault.kind is Kind.STATUS and fault.status is not None:
+        return _decide_status(fault, fault.status, attempt, backoff)
+    if fault.kind is Kind.DIGEST:
+        return Decision(Action.AGAIN if attempt == 1 else Action.GIVE_UP)
+    if fault.kind in _BROKEN_OFF and attempt == 1:
+        return Decision(Action.AGAIN)
+    return Decision(Action.AGAIN, backoff) if fault.kind in _PASSING else Decision(Action.GIVE_UP)
+
+
+def _decide_status(fault: Fault, status: int, attempt: int, backoff: float) -> Decision:
+    if fault.redirected and status in _EXPIRED_STATUS:
+        return Decision(Action.ASK_HUB_AGAIN, 0.0 if attempt == 1 else backoff)
+    if not may_pass(status):
+        return Decision(Action.GIVE_UP)
+    if fault.wait_s is None:
+        return Decision(Action.AGAIN, backoff)
+    return Decision(Action.AGAIN, fault.wait_s) if fault.wait_s <= MAX_WAIT_S else Decision(Action.GIVE_UP)
+
+
+def may_pass(status: int) -> bool:
+    """Whether an error status speaks of the moment, not of what was asked for."""
+    return status in _PASSING_STATUS or status >= 500
+
+
+def throttles(fault: Fault) -> bool:
+    """Whether the endpoint said that it is asked too much."""
+    return fault.kind is Kind.STATUS and fault.status in {429, 503}
+
+
+def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the endpoint asks to wait, in seconds; None when it does not say.
+
+    `headers` are in lower case. Read are Retry-After (seconds, or an HTTP date against `now`) and RateLimit's `t`,
+    the latter only when nothing is left of the quota, and both in their older `x-ratelimit-*` spelling.
+    """
+    retry_after = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", retry_after):
+        return float(retry_after)
+    if retry_after:
+        try:
+            moment = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    rate_limit = headers.get("ratelimit", "")
+    left, reset = _RATELIMIT_LEFT.search(rate_limit), _RATELIMIT_RESET.search(rate_limit)
+    if left and reset and int(left.group(1)) == 0:
+        return float(reset.group(1)) + 1.0
+    return None

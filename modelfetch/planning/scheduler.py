@@ -1,0 +1,309 @@
+"""Which bytes a lane fetches next.
+
+The scheduler owns the spans of every file of a transfer and lends them out as leases. It is told of time, never looks
+at it.
+
+- Lowest bytes first, so that hashing follows close behind; a file of at most one piece is one lease and never split.
+- A lease is as long as its lane needs for about two seconds, and never more than its share of what is left.
+- A lane that finds nothing free takes the back half of the lease that would end last; when that is too small to
+  share, it races it, if the lease is late. What arrives first counts.
+- No byte is lent twice but in a race; no byte is ever lent that is done; what a lane gives back is free at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from modelfetch.planning.spans import Span, SpanSet
+
+# A piece is what an interruption may cost a lane, and the largest file that is fetched into memory as a whole.
+PIECE = 4 << 20
+LONGEST_LEASE = 64 << 20
+LEASE_S = 2.0
+# Sharing less than this costs more in a new request than it saves.
+SMALLEST_SHARE = 1 << 20
+STEAL_IF_LATER_THAN_S = 1.0
+RACE_IF_LATER_THAN_S = 2.0
+# A lane this many times slower than its endpoint's best is connected anew: content networks have edges eight times
+# slower than their neighbours (xet-core issue 821).
+SLOW_FACTOR = 4.0
+
+
+@dataclass(eq=False)
+class Lease:
+    """The span `[position, stop)` of one file, lent to one lane. `stop` may move down while the lane works.
+
+    `writing` bytes from `position` on are being written and are nobody else's to write or to read.
+    """
+
+    key: str
+    endpoint: str
+    lane: int
+    start: int
+    stop: int
+    taken_at: float
+    position: int = field(init=False)
+    moved_at: float = field(init=False)
+    racing: bool = False
+    writing: int = 0
+
+    def __post_init__(self) -> None:
+        self.position = self.start
+        self.moved_at = self.taken_at
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.stop - self.position)
+
+    def eta(self, now: float) -> float:
+        """Seconds until this lease would end, as far as one can tell; a lease without progress ends never."""
+        if now - self.moved_at > RACE_IF_LATER_THAN_S:
+            return float("inf")
+        elapsed, moved = now - self.taken_at, self.position - self.start
+        if not moved:
+            return elapsed
+        return self.remaining * elapsed / moved
+
+
+@dataclass
+class _File:
+    size: int
+    endpoints: set[str]
+    done: SpanSet
+    free: SpanSet
+    senders: dict[str, SpanSet] = field(default_factory=dict)
+    rangeless: set[str] = field(default_factory=set)
+
+    @property
+    def whole(self) -> Span:
+        return Span(0, self.size)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.done) == self.size
+
+
+class Scheduler:
+    """The spans of the files of one transfer. Not thread-safe: whoever shares it holds a lock."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _File] = {}
+        self._leases: list[Lease] = []
+        self._rates: dict[tuple[str, int], float] = {}
+
+    def add(self, key: str, size: int, endpoints: Iterable[str], done: SpanSet | None = None) -> None:
+        """Take on the file `key` of `size` > 0 bytes, of which `done` are on disk already."""
+        if size <= 0:
+            raise ValueError("a file without bytes is not scheduled")
+        file = _File(size, set(endpoints), SpanSet(done or ()), SpanSet())
+        file.free = file.done.gaps(file.whole)
+        self._files[key] = file
+
+    def remove(self, key: str) -> None:
+        """Forget the file: it is whole, or given up. Its leases end."""
+        self._files.pop(key, None)
+        for lease in self._leases:
+            if lease.key == key:
+                lease.stop = lease.position
+
+    def take(self, lane: int, endpoint: str, now: float) -> Lease | None:
+        """A lease for `lane`, or None when there is nothing for it now."""
+        lease = self._take_free(lane, endpoint, now) or self._take_over(lane, endpoint, now)
+        if lease:
+            self._leases.append(lease)
+        return lease
+
+    def begin_write(self, lease: Lease, count: int) -> bool:
+        """Whether the lane may write `count` bytes at its position: not when some of them are done already.
+
+        What is done is never written again, so that what was hashed is what is on disk.
+        """
+        file = self._files.get(lease.key)
+        span = Span(lease.position, lease.position + count)
+        if file is None or len(file.done.gaps(span)) != count:
+            return False
+        lease.writing = count
+        return True
+
+    def advance(self, lease: Lease, now: float) -> int:
+        """What the lane began to write is on disk; returns how many of the bytes were new."""
+        span = Span(lease.position, lease.position + lease.writing)
+        self.buffer(lease, lease.writing, now)
+        lease.writing = 0
+        return self.land(lease, span)
+
+    def settled(self, key: str) -> int:
+        """How far the file is done from its start without anybody writing there: what may be hashed."""
+        frontier = self._files[key].done.frontier()
+        return min([frontier, *(lease.position for lease in self._leases if lease.key == key and lease.writing)])
+
+    def buffer(self, lease: Lease, count: int, now: float) -> None:
+        """`count` more bytes of the lease arrived and are kept in memory: progress, but nothing is done yet."""
+        lease.position += count
+        lease.moved_at = now
+
+    def land(self, lease: Lease, span: Span) -> int:
+        """The bytes of `span`, sent by the lease's endpoint, are on disk; returns how many of them were new."""
+        file = self._files.get(lease.key)
+        if file is None:
+            return 0
+        new = file.done.add(span)
+        file.free.discard(span)
+        for sender, spans in file.senders.items():
+            if sender != lease.endpoint:
+                spans.discard(span)
+        file.senders.setdefault(lease.endpoint, SpanSet()).add(span)
+        return new
+
+    def release(self, lease: Lease, now: float) -> None:
+        """The lane is through with the lease, finished or not; what is missing of it is free again."""
+        self._leases.remove(lease)
+        lease.writing = 0
+        moved, elapsed = lease.position - lease.start, now - lease.taken_at
+        if moved and elapsed > 0:
+            self._rates[lease.endpoint, lease.lane] = moved / elapsed
+        if file := self._files.get(lease.key):
+            file.free = file.done.gaps(file.whole)
+            for other in self._leases:
+                if other.key == lease.key and other.remaining:
+                    file.free.discard(Span(other.position, other.stop))
+
+    def reopen(self, key: str, span: Span) -> None:
+        """The bytes of `span` are wrong and are to be fetched again."""
+        file = self._files[key]
+        file.done.discard(span)
+        file.free.add(span)
+
+    def without_ranges(self, lease: Lease) -> bool:
+        """The lease's endpoint sends this file only as a whole: from now on to one lane at a time, all it can take.
+
+        Returns whether the lane may go on with the answer it has, skipping what comes before its position.
+        """
+        if file := self._files.get(lease.key):
+            file.rangeless.add(lease.endpoint)
+        others = [other for other in self._leases if other is not lease and other.endpoint == lease.endpoint]
+        return lease.position == 0 or not any(other.key == lease.key for other in others)
+
+    def extend(self, lease: Lease) -> None:
+        """Move the lease's end to where the free bytes behind it end: its answer goes on, and asking anew costs
+        more.
+        """
+        file = self._files.get(lease.key)
+        gap = next((gap for gap in file.free if gap.start == lease.stop), None) if file else None
+        if file and gap:
+            file.free.discard(gap)
+            lease.stop = gap.stop
+
+    def drop(self, key: str, endpoint: str) -> bool:
+        """`endpoint` does not serve the file any more; returns whether another one does."""
+        file = self._files.get(key)
+        if file is None:
+            return True
+        file.endpoints.discard(endpoint)
+        return bool(file.endpoints)
+
+    def is_needed(self, lease: Lease) -> bool:
+        """Whether the rest of the lease is still wanted; a race may have brought it already."""
+        file = self._files.get(lease.key)
+        return bool(file and lease.remaining and file.done.gaps(Span(lease.position, lease.stop)))
+
+    def is_slow(self, lane: int, endpoint: str) -> bool:
+        """Whether the lane was much slower than the best lane of its endpoint."""
+        rate = self._rates.get((endpoint, lane))
+        best = max((other for (name, _), other in self._rates.items() if name == endpoint), default=0.0)
+        return rate is not None and rate * SLOW_FACTOR < best
+
+    def leases(self) -> tuple[Lease, ...]:
+        return tuple(self._leases)
+
+    def complete(self, key: str) -> bool:
+        return self._files[key].complete
+
+    def done(self, key: str) -> SpanSet:
+        """A copy of what is on disk of the file."""
+        return SpanSet(self._files[key].done)
+
+    def senders(self, key: str) -> dict[str, SpanSet]:
+        """Which endpoint sent which bytes of the file in this run."""
+        return dict(self._files[key].senders)
+
+    def endpoints(self, key: str) -> frozenset[str]:
+        return frozenset(self._files[key].endpoints)
+
+    def width(self, endpoint: str) -> int:
+        """How many lanes could find something to do at `endpoint`: one for every piece that is not done."""
+        return sum(
+            -(-(file.size - len(file.done)) // PIECE) for file in self._files.values() if endpoint in file.endpoints
+        )
+
+    def __bool__(self) -> bool:
+        """Whether any file is left."""
+        return bool(self._files)
+
+    def _take_free(self, lane: int, endpoint: str, now: float) -> Lease | None:
+        for key, file in self._files.items():
+            if endpoint not in file.endpoints:
+                continue
+            gap = next(iter(file.free), None)
+            if gap is None or (endpoint in file.rangeless and self._is_busy(key, endpoint)):
+                continue
+            stop = min(gap.stop, gap.start + self._lease_size(lane, endpoint, file))
+            if gap.stop - stop < SMALLEST_SHARE:
+                stop = gap.stop
+            file.free.discard(Span(gap.start, stop))
+            return Lease(key, endpoint, lane, gap.start, stop, now)
+        return None
+
+    def _lease_size(self, lane: int, endpoint: str, file: _File) -> int:
+        if file.size <= PIECE or endpoint in file.rangeless:
+            return file.size
+        rate = self._rates.get((endpoint, lane), 2.0 * PIECE / LEASE_S)
+        share = len(file.free) // (2 * (len(self._leases) + 1)) + 1
+        size = min(max(PIECE, int(rate * LEASE_S)), max(PIECE, share), LONGEST_LEASE)
+        return -(-size // PIECE) * PIECE
+
+    def _take_over(self, lane: int, endpoint: str, now: float) -> Lease | None:
+        """Part of somebody else's lease: its back half, or the whole rest of it in a race."""
+        candidates = [
+            lease
+            for lease in self._leases
+            if self.is_needed(lease)
+            and not lease.racing
+            and lease.lane != lane
+            and endpoint in self._files[lease.key].endpoints
+            and endpoint not in self._files[lease.key].rangeless
+        ]
+        for victim in sorted(candidates, key=lambda lease: (lease.eta(now), lease.remaining), reverse=True):
+            eta = victim.eta(now)
+            if eta > STEAL_IF_LATER_THAN_S and self._can_share(victim):
+                middle = victim.position + victim.remaining // 2
+                taken = Lease(victim.key, endpoint, lane, middle, victim.stop, now)
+                victim.stop = middle
+                return taken
+            if not self._is_raced(victim) and self._would_win(victim, lane, endpoint, eta):
+                start = victim.start if self._files[victim.key].size <= PIECE else victim.position
+                return Lease(victim.key, endpoint, lane, start, victim.stop, now, racing=True)
+        return None
+
+    def _is_busy(self, key: str, endpoint: str) -> bool:
+        return any(lease.key == key and lease.endpoint == endpoint for lease in self._leases)
+
+    def _would_win(self, victim: Lease, lane: int, endpoint: str, eta: float) -> bool:
+        """Whether a race is worth its bytes: the victim is late, and stands still or is much slower than this lane
+        was.
+        """
+        if eta <= RACE_IF_LATER_THAN_S:
+            return False
+        rate = self._rates.get((endpoint, lane))
+        return eta == float("inf") or (rate is not None and victim.remaining / rate < eta / 2)
+
+    def _can_share(self, lease: Lease) -> bool:
+        big_enough = self._files[lease.key].size > PIECE and lease.remaining >= 2 * SMALLEST_SHARE
+        return big_enough and not self._is_raced(lease)
+
+    def _is_raced(self, lease: Lease) -> bool:
+        return any(
+            other.racing and other.key == lease.key and other.start < lease.stop and lease.position < other.stop
+            for other in self._leases
+        )

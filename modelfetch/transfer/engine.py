@@ -1,0 +1,254 @@
+"""Runs a transfer: starts lanes, hashers and the keeper, hands out files, and ends them all.
+
+- Only so many partials are open at a time; small files need none and are all on offer from the start.
+- A partial that another process works on is waited for visibly: it is there one day, or its owner is dead.
+- However a transfer ends, what it fetched stays in its partials. An interruption is not waited for longer than half a
+  second.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelfetch import events
+from modelfetch.config import DEFAULT_CONNECTIONS
+from modelfetch.diskfaults import fault as disk_fault
+from modelfetch.errors import StoreError
+from modelfetch.http.network import Network
+from modelfetch.manifest import Digests
+from modelfetch.planning.lanes import LaneBudget
+from modelfetch.planning.pace import Pace
+from modelfetch.planning.scheduler import PIECE
+from modelfetch.planning.suspects import Suspects
+from modelfetch.transfer.board import ActiveFile, Board
+from modelfetch.transfer.failures import mismatch
+from modelfetch.transfer.hashing import digests_of, matches, new_buffer
+from modelfetch.transfer.job import Job, Landing, Report
+from modelfetch.transfer.lane import Lane
+from modelfetch.transfer.owner import BEAT_EVERY_S, Claim, Watch, claim
+from modelfetch.transfer.partial import Partial
+
+OPEN_PARTIALS = 8
+TICK_S = 0.1
+ASK_OWNER_EVERY_S = 0.5
+SYNC_EVERY_S = 1.0
+LEAVE_WITHIN_S = 0.5
+# One hasher keeps up with about 10 Gbit/s; files that end together want more.
+MOST_HASHERS = 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a transfer goes about it. `connections` caps the lanes of every endpoint; `caps` are the endpoints' own."""
+
+    connections: int | None = None
+    limit_rate: int | None = None
+    caps: dict[str, int] | None = None
+
+
+def transfer(
+    jobs: Sequence[Job], *, landing: Landing, network: Network, options: Options, listener: events.Listener
+) -> Report:
+    """Bring every job's file and hand each to `landing`, verified.
+
+    Raises:
+        NoSourceError, NotFoundError, AccessError, DigestMismatchError: a file cannot be had; see the class.
+        DiskFullError, StoreError: the disk refuses.
+        KeyboardInterrupt: passed on, with everything stopped and kept.
+    """
+    engine = _Engine(jobs, landing, network, options, listener)
+    try:
+        return engine.run()
+    finally:
+        engine.close()
+
+
+class _Engine:
+    def __init__(
+        self, jobs: Sequence[Job], landing: Landing, network: Network, options: Options, listener: events.Listener
+    ) -> None:
+        self._landing = landing
+        self._network = network
+        self._options = options
+        self._listener = listener
+        pace = Pace(options.limit_rate, time.monotonic()) if options.limit_rate else None
+        self._board = Board(listener, pace)
+        self._small = [job for job in jobs if job.entry.size <= PIECE]
+        self._pending = deque(job for job in jobs if job.entry.size > PIECE)
+        self._waiting: deque[Job] = deque()
+        self._ask_owners_at = 0.0
+        self._watch = Watch()
+        self._lanes: list[Lane] = []
+        self._helpers: list[threading.Thread] = []
+        self._resumed_bytes = 0
+        endpoints = {source.endpoint for job in jobs for source in job.sources}
+        self._budgets = {endpoint: LaneBudget(self._cap(endpoint)) for endpoint in endpoints}
+        self._measured: dict[str, tuple[float, int]] = {}
+        self._paused_until: dict[str, float] = {}
+
+    def run(self) -> Report:
+        for job in self._small:
+            self._begin_small(job)
+        self._start_helpers()
+        while self._pending or self._waiting or self._board.is_busy():
+            self._open_partials()
+            self._steer_lanes()
+            self._board.wait(TICK_S)
+        return Report(
+            dict(self._board.bytes_by_endpoint),
+            dict(self._board.health.failures),
+            dict(self._board.digests),
+            self._resumed_bytes,
+            dict(self._board.wrong_senders),
+        )
+
+    def close(self) -> None:
+        """Stop every thread; close the partials that are left, unless a thread may still write to them."""
+        self._board.stop()
+        deadline = time.monotonic() + LEAVE_WITHIN_S
+        threads = [lane.thread for lane in self._lanes] + self._helpers
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in threads):
+            for file in self._board.files():
+                file.partial.close()
+                file.partial.claim.release()
+
+    def _cap(self, endpoint: str) -> int:
+        return self._options.connections or (self._options.caps or {}).get(endpoint, DEFAULT_CONNECTIONS)
+
+    def _begin_small(self, job: Job) -> None:
+        if job.entry.size:
+            self._board.add(job)
+            return
+        digests = digests_of(job.entry, b"")
+        self._board.jobs[job.entry.path] = job
+        if matches(job.entry, digests):
+            self._landing.publish_bytes(job.entry, b"", digests)
+            self._board.finished(job.entry.path, digests)
+        else:
+            raise mismatch(job.entry, digests, [source.endpoint for source in job.sources])
+
+    def _start_helpers(self) -> None:
+        count = min(MOST_HASHERS, os.cpu_count() or 1) if self._pending else 0
+        self._helpers = [threading.Thread(target=self._hash, name=f"hasher {n}", daemon=True) for n in range(count)]
+        if count:
+            self._helpers.append(threading.Thread(target=self._keep, name="keeper", daemon=True))
+        for thread in self._helpers:
+            thread.start()
+
+    def _open_partials(self) -> None:
+        while self._pending and len(self._board.files()) < OPEN_PARTIALS:
+            job = self._pending.popleft()
+            if not self._open(job):
+                self._waiting.append(job)
+        if self._waiting and time.monotonic() >= self._ask_owners_at:
+            self._ask_owners_at = time.monotonic() + ASK_OWNER_EVERY_S
+            for _ in range(len(self._waiting)):
+                job = self._waiting.popleft()
+                if not self._has_arrived(job) and not self._open(job, announce=False):
+                    self._waiting.append(job)
+
+    def _open(self, job: Job, *, announce: bool = True) -> bool:
+        """Claim and open the job's partial; False when somebody else owns it."""
+        folder = self._landing.partial(job.entry)
+        try:
+            owner = claim(folder, self._watch)
+            if not isinstance(owner, Claim):
+                if announce:
+                    self._listener(events.Waiting(job.entry.path, str(owner)))
+                return False
+            if self._has_arrived(job):
+                owner.release()
+                return True
+            partial = Partial(folder, job.entry.size, owner)
+        except OSError as error:
+            raise disk_fault(error, folder, "written") from error
+        self._resumed_bytes += len(partial.found)
+        self._board.add(job, ActiveFile(job, partial, Suspects(job.sources[0].endpoint)))
+        return True
+
+    def _has_arrived(self, job: Job) -> bool:
+        """Whether somebody else has published the file meanwhile."""
+        digests = self._landing.find(job.entry)
+        if digests is None:
+            return False
+        self._board.jobs[job.entry.path] = job
+        self._board.finished(job.entry.path, digests)
+        return True
+
+    def _steer_lanes(self) -> None:
+        """Measure every endpoint, and start the lanes it may have and can use."""
+        now = time.monotonic()
+        for endpoint, budget in self._budgets.items():
+            running = self._board.lanes(endpoint)
+            since, before = self._measured.get(endpoint, (now, 0))
+            if now - since >= 0.25 or endpoint not in self._measured:
+                count = self._board.bytes_by_endpoint.get(endpoint, 0)
+                if now > since:
+                    budget.observe((count - before) / (now - since), running, now)
+                self._measured[endpoint] = (now, count)
+            if (pause_s := self._board.health.pause_s(endpoint, now)) and now >= self._paused_until.get(endpoint, 0.0):
+                self._paused_until[endpoint] = now + pause_s
+                budget.throttled(now)
+            for _ in range(min(budget.limit, self._board.width(endpoint)) - running):
+                self._start_lane(endpoint, budget)
+
+    def _start_lane(self, endpoint: str, budget: LaneBudget) -> None:
+        lane = Lane(
+            len(self._lanes),
+            endpoint,
+            board=self._board,
+            landing=self._landing,
+            network=self._network,
+            limit=lambda: budget.limit,
+        )
+        self._lanes.append(lane)
+        self._board.joined(lane)
+        lane.thread.start()
+
+    def _hash(self) -> None:
+        buffer = new_buffer()
+        try:
+            while work := self._board.next_to_hash():
+                file, frontier = work
+                file.running.catch_up(file.partial, frontier, buffer)
+                if self._board.hashed(file):
+                    self._finish(file, file.running.digests())
+        except OSError as error:
+            self._board.fail(disk_fault(error, file.partial.data, "read"))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: the transfer ends with this error
+            self._board.fail(error)
+
+    def _finish(self, file: ActiveFile, digests: Digests) -> None:
+        if not matches(file.job.entry, digests):
+            self._board.mismatched(file, digests)
+            return
+        # Closed before it gets its name: nobody holds a descriptor that can write to what is published.
+        file.partial.close()
+        self._landing.publish(file.job.entry, file.partial.data, digests)
+        file.partial.discard()
+        self._board.finished(file.key, digests)
+
+    def _keep(self) -> None:
+        """Make what was written durable, and show that we live."""
+        beat_at = 0.0
+        try:
+            while not self._board.is_stopping:
+                for file in self._board.files():
+                    if (done := self._board.done(file.key)) is not None:
+                        file.partial.sync(done)
+                    if time.monotonic() >= beat_at and not file.partial.claim.beat() and self._board.file(file.key):
+                        raise StoreError(f"another process took `{file.partial.folder}` over", hint="run it again")
+                if time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + BEAT_EVERY_S
+                self._board.rest(SYNC_EVERY_S)
+        except OSError as error:
+            self._board.fail(disk_fault(error, file.partial.data, "written"))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: the transfer ends with this error
+            self._board.fail(error)

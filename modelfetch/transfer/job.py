@@ -1,0 +1,65 @@
+"""What a transfer is given and what it tells afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelfetch.http import Credential
+from modelfetch.manifest import Digests, Entry
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file at one endpoint. `credential` is shown to its own origin only, whatever `url` redirects to."""
+
+    endpoint: str
+    url: str
+    credential: Credential | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to bring, from any of `sources`; the first is the manifest's own endpoint."""
+
+    entry: Entry
+    sources: tuple[Source, ...]
+
+    def source(self, endpoint: str) -> Source:
+        return next(source for source in self.sources if source.endpoint == endpoint)
+
+
+class Landing(Protocol):
+    """Who keeps partials and takes what is whole. Called from several threads, once at a time for one entry.
+
+    What is handed over has been verified against the entry's digests; `digests` are what was computed (sha256 always).
+    """
+
+    def find(self, entry: Entry) -> Digests | None:
+        """The digests of these bytes when they are there already."""
+
+    def partial(self, entry: Entry) -> Path:
+        """The folder for the entry's partial; need not exist."""
+
+    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
+        """Take the file `data`, which nobody writes to any more."""
+
+    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+        """Take a small file's content."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came from where: bytes and failures by endpoint, the digests of every file brought, by path."""
+
+    bytes_by_endpoint: Mapping[str, int]
+    failures_by_endpoint: Mapping[str, int]
+    digests: Mapping[str, Digests]
+    resumed_bytes: int
+    wrong_senders: Mapping[str, tuple[str, ...]]
+
+    @property
+    def transferred_bytes(self) -> int:
+        return sum(self.bytes_by_endpoint.values())

@@ -1,0 +1,123 @@
+"""A file on its way: `data`, `journal` and `owner.N` in one folder. Written by one process at a time (owner).
+
+- What the journal vouches for is on disk; bytes it does not know are fetched again.
+- `data` is handed over for publishing only after it was closed here.
+- Nothing here is ever a final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from modelfetch.planning.spans import Span, SpanSet
+from modelfetch.transfer import journal
+from modelfetch.transfer.owner import Claim, boot_id
+
+_DATA, _JOURNAL = "data", "journal"
+
+
+class Partial:
+    """An open partial. `write` may be called from several threads for bytes that do not overlap."""
+
+    def __init__(self, folder: Path, size: int, claim: Claim) -> None:
+        """Open or begin the partial in `folder`, which `claim` owns.
+
+        Raises:
+            StoreError: its journal is of another version.
+            OSError: as the file system says.
+        """
+        self.folder = folder
+        self.claim = claim
+        boot = boot_id()
+        self.found = _vouched(folder, size, boot)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._data = os.open(folder / _DATA, flags, 0o644)
+        try:
+            os.ftruncate(self._data, size)
+            self._journal = os.open(folder / _JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError:
+            os.close(self._data)
+            raise
+        if os.fstat(self._journal).st_size == 0:
+            os.write(self._journal, journal.HEADER)
+        os.write(self._journal, journal.session(boot))
+        self._unsynced = False
+        # Guards the descriptors against being closed while `sync` uses them.
+        self._closing = threading.Lock()
+        self._closed = False
+
+    @property
+    def data(self) -> Path:
+        return self.folder / _DATA
+
+    def write(self, view: memoryview, offset: int) -> None:
+        """Write all of `view` at `offset`."""
+        while view:
+            written = os.pwrite(self._data, view, offset)
+            view, offset = view[written:], offset + written
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        """Read bytes at `offset` back."""
+        return os.preadv(self._data, [view], offset)
+
+    def note(self, span: Span) -> None:
+        """The bytes of `span` were written."""
+        os.write(self._journal, journal.line(journal.WRITTEN, span))
+        self._unsynced = True
+
+    def forget(self, span: Span) -> None:
+        """The bytes of `span` are wrong."""
+        os.write(self._journal, journal.line(journal.GONE, span))
+
+    def sync(self, done: SpanSet) -> None:
+        """Make `done`, which was written before the call, safe against a power cut, and say so in the journal."""
+        with self._closing:
+            if self._closed or not self._unsynced:
+                return
+            self._unsynced = False
+            _datasync(self._data)
+            os.write(self._journal, b"".join(journal.line(journal.DURABLE, span) for span in done))
+            _datasync(self._journal)
+
+    def close(self) -> None:
+        """Close the files. The partial stays and can be opened again."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._data)
+                os.close(self._journal)
+
+    def discard(self) -> None:
+        """Remove what is left of the partial, after its data was published or is not wanted."""
+        self.close()
+        for name in (_JOURNAL, _DATA):
+            (self.folder / name).unlink(missing_ok=True)
+        self.claim.release()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # not empty when another process claimed it meanwhile
+
+
+def resumable_bytes(folder: Path, size: int) -> int:
+    """How many bytes of a file of `size` the partial in `folder` already has. Takes nothing and changes nothing."""
+    return len(_vouched(folder, size, boot_id()))
+
+
+def _vouched(folder: Path, size: int, boot: str) -> SpanSet:
+    """What the journal vouches for and the data file is long enough to hold."""
+    try:
+        content = (folder / _JOURNAL).read_bytes()
+        length = (folder / _DATA).stat().st_size
+    except FileNotFoundError:
+        return SpanSet()
+    spans = journal.read(content, size=size, boot=boot, where=str(folder / _JOURNAL))
+    if length < size:
+        spans.discard(Span(length, size))
+    return spans
+
+
+def _datasync(descriptor: int) -> None:
+    # macOS has no fdatasync; its fsync is no worse.
+    getattr(os, "fdatasync", os.fsync)(descriptor)

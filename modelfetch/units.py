@@ -1,0 +1,26 @@
+"""Sizes, speeds and times as people read them."""
+
+from __future__ import annotations
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def format_bytes(size: float) -> str:
+    """`1.2 GB`: powers of 1000, as hubs, disks and links count."""
+    power = 0
+    while abs(size) >= 999.5 and power < len(_UNITS) - 1:
+        size /= 1000
+        power += 1
+    unit = _UNITS[power]
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """`8.1 s`, `2 min 05 s`, `3 h 07 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
