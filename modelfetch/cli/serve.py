@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    "serve",
     epilog="""\b
 Examples:
   modelfetch serve
   modelfetch serve --host 0.0.0.0 --port 8090
   HF_ENDPOINT=http://192.168.1.7:8090 hf download Qwen/Qwen3-0.6B
-"""
+""",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
@@ -34,7 +35,8 @@ def command(host: str, port: int, quiet: bool) -> None:
     from modelfetch.serve import Server
     from modelfetch.store import Store
 
-    server = Server(Store.open(load().home), host, port, observe=_ignore if quiet else _log)
+    store = Store.open(load().home, create=False)
+    server = Server(store, host, port, observe=_ignore if quiet else _log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         click.echo(server.url)
@@ -42,6 +44,8 @@ def command(host: str, port: int, quiet: bool) -> None:
         click.echo(f"export MODELSCOPE_ENDPOINT={server.url}")
         if not server.is_loopback:
             say(f"warning: anybody who reaches port {server.port} of this machine can read the models", style="yellow")
+        if not store.snapshots():
+            say("there is no model to serve yet; what is pulled from now on is served at once")
         server.run_forever()
     except KeyboardInterrupt:
         # Being stopped is how a server ends, not an interruption of its work.

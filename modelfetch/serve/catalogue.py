@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -90,6 +90,12 @@ class Shelf:
             if snapshot := self._catalogue.lookup(reference):
                 return snapshot
         return None
+
+
+def branches(snapshots: Iterable[Snapshot], default: str) -> list[str]:
+    """The names by which `snapshots` can be asked for; one that was pulled by its commit has none."""
+    manifests = (snapshot.manifest for snapshot in snapshots)
+    return list(dict.fromkeys(one.revision or default for one in manifests if one.revision != one.commit))
 
 
 def present_entries(snapshot: Snapshot) -> list[Entry]:

@@ -14,18 +14,19 @@ from typing import Any
 from urllib.parse import quote
 
 from modelfetch.manifest import Entry
-from modelfetch.serve.catalogue import Shelf, Snapshot, folders_of, present_entries, present_entry
+from modelfetch.serve.catalogue import Shelf, Snapshot, branches, folders_of, present_entries, present_entry
 from modelfetch.serve.reply import Reply, file_reply, json_reply
 from modelfetch.serve.request import Request
 
 HUB = "huggingface"
+_DEFAULT_REVISION = "main"
 PAGE_ENTRIES = 1000
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?")
 
 
 def respond(request: Request, shelf: Shelf) -> Reply | None:
     """The answer, or None when the address is not of this dialect."""
-    revision, rest = "main", [""]
+    revision, rest = _DEFAULT_REVISION, [""]
     answer: Callable[[Request, Snapshot, str], Reply] = _info
     match request.segments:
         case ("api", "models", owner, name, "refs"):
@@ -139,13 +140,12 @@ def _refs(shelf: Shelf, repo: str) -> Reply:
     snapshots = shelf.of_repo(HUB, repo)
     if not snapshots:
         return _not_found(shelf, repo)
-    commits: dict[str, str] = {}
-    for snapshot in snapshots:
-        name = snapshot.manifest.revision or "main"
-        if name not in commits and (found := shelf.find(HUB, repo, name)):
-            commits[name] = found.manifest.commit
-    branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit} for name, commit in commits.items()]
-    return json_reply({"branches": branches, "converts": [], "tags": []})
+    rows = [
+        {"name": name, "ref": f"refs/heads/{name}", "targetCommit": snapshot.manifest.commit}
+        for name in branches(snapshots, _DEFAULT_REVISION)
+        if (snapshot := shelf.find(HUB, repo, name))
+    ]
+    return json_reply({"branches": rows, "converts": [], "tags": []})
 
 
 def _not_found(shelf: Shelf, repo: str) -> Reply:

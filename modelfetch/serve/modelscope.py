@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from modelfetch.manifest import Entry
-from modelfetch.serve.catalogue import Shelf, Snapshot, folders_of, present_entries, present_entry
+from modelfetch.serve.catalogue import Shelf, Snapshot, branches, folders_of, present_entries, present_entry
 from modelfetch.serve.reply import Reply, file_reply, json_reply
 from modelfetch.serve.request import Request
 
@@ -93,8 +93,8 @@ def _revisions(shelf: Shelf, repo: str) -> Reply:
     snapshots = shelf.of_repo(HUB, repo)
     if not snapshots:
         return _refusal("no such model in this store")
-    names = dict.fromkeys(snapshot.manifest.revision or _DEFAULT_REVISION for snapshot in snapshots)
-    return _envelope({"RevisionMap": {"Branches": [{"Revision": name} for name in names], "Tags": []}})
+    rows = [{"Revision": name} for name in branches(snapshots, _DEFAULT_REVISION)]
+    return _envelope({"RevisionMap": {"Branches": rows, "Tags": []}})
 
 
 def _envelope(data: Any) -> Reply:

@@ -1,0 +1,170 @@
+"""`modelfetch serve` as a process of its own, fetched from by the clients that people have: none of them is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelfetch.manifest import Digests, Entry, Facts, Manifest
+from modelfetch.store import Store
+
+pytestmark = pytest.mark.e2e
+
+REPO = "own/name"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SCRIPTS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running `modelfetch serve`, and what its first lines said."""
+
+    process: subprocess.Popen[str]
+    url: str
+    exports: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def files(model_files: dict[str, bytes]) -> dict[str, bytes]:
+    return {**model_files, "original/params.json": b"{}", "tokenizer/ä b.txt": b"odd name"}
+
+
+@pytest.fixture(scope="module")
+def home(files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds the model."""
+    home = tmp_path_factory.mktemp("store")
+    store = Store.open(home)
+    entries = []
+    for path, content in files.items():
+        git_sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        digests = Digests(hashlib.sha256(content).hexdigest(), git_sha1)
+        store.publish_bytes(content, digests)
+        entries.append(Entry(path, len(content), digests, lfs=len(content) > 100_000))
+    manifest = Manifest("huggingface", REPO, None, COMMIT, tuple(entries), Facts(licence="apache-2.0"))
+    store.save(manifest, frozenset(files))
+    return home
+
+
+@pytest.fixture
+def serving(home: Path) -> Iterator[Serving]:
+    with start_server(home) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        lines = [process.stdout.readline() for _ in range(2)]
+        exports = dict(re.findall(r"^export (\w+)=(\S+)$", "".join(lines), re.MULTILINE))
+        yield Serving(process, url, exports)
+        process.terminate()
+
+
+def start_server(home: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "modelfetch", "serve", "--port", "0", *options]
+    environment = {**os.environ, "MODELFETCH_HOME": str(home)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def run(serving: Serving, *command: str, cwd: Path) -> None:
+    """Run a client in a clean environment whose only settings are those that `serve` printed."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "HF_HUB_DISABLE_TELEMETRY": "1", **serving.exports}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` that is part of the model."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).as_posix().startswith((".cache/", "._"))
+    }
+
+
+def program(name: str) -> str:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed here")
+    return name
+
+
+def test_the_first_lines_are_the_url_and_the_two_settings(serving: Serving) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", serving.url)
+    assert serving.exports == {"HF_ENDPOINT": serving.url, "MODELSCOPE_ENDPOINT": serving.url}
+
+
+def test_hf_downloads_the_model_and_verifies_its_cache(
+    serving: Serving, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hf = str(SCRIPTS / "hf")
+    run(serving, hf, "download", REPO, "--local-dir", "folder", cwd=tmp_path)
+    assert contents(tmp_path / "folder") == files
+    run(serving, hf, "download", REPO, "--revision", COMMIT, cwd=tmp_path)
+    run(serving, hf, "cache", "verify", REPO, "--revision", COMMIT, cwd=tmp_path)
+    cached = tmp_path / f".cache/huggingface/hub/models--own--name/snapshots/{COMMIT}"
+    assert contents(cached) == files
+
+
+def test_hf_downloads_one_file(serving: Serving, files: dict[str, bytes], tmp_path: Path) -> None:
+    run(serving, str(SCRIPTS / "hf"), "download", REPO, "model.safetensors", "--local-dir", ".", cwd=tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == files["model.safetensors"]
+
+
+def test_modelscope_downloads_the_model(serving: Serving, files: dict[str, bytes], tmp_path: Path) -> None:
+    run(serving, str(SCRIPTS / "ms-hub"), "download", REPO, "--local-dir", "folder", cwd=tmp_path)
+    assert contents(tmp_path / "folder") == files
+
+
+def test_modelscope_downloads_in_parallel_parts(serving: Serving, files: dict[str, bytes], tmp_path: Path) -> None:
+    parts = {"MODELSCOPE_DOWNLOAD_PARALLEL_WORKERS": "4", "MODELSCOPE_DOWNLOAD_PARALLEL_THRESHOLD_MB": "1"}
+    in_parts = Serving(
+        serving.process, serving.url, {**serving.exports, **parts, "MODELSCOPE_DOWNLOAD_PART_SIZE_MB": "1"}
+    )
+    run(in_parts, str(SCRIPTS / "ms-hub"), "download", REPO, "--local-dir", "folder", cwd=tmp_path)
+    assert contents(tmp_path / "folder") == files
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"/{REPO}/resolve/main/model.safetensors",
+        f"/api/v1/models/{REPO}/repo?Revision=master&FilePath=model.safetensors",
+    ],
+)
+def test_download_programs_fetch_by_ranges_and_go_on(
+    serving: Serving, files: dict[str, bytes], tmp_path: Path, address: str
+) -> None:
+    expected = files["model.safetensors"]
+    url = serving.url + address
+    split = ("-x8", "-s8", "-k1M", "--min-split-size=1M", "--check-certificate=false")
+    digest = hashlib.sha256(expected).hexdigest()
+    run(serving, program("aria2c"), *split, f"--checksum=sha-256={digest}", "-o", "aria2", url, cwd=tmp_path)
+    run(serving, program("curl"), "-fsS", "-r", "1000-1999", "-o", "range", url, cwd=tmp_path)
+    (tmp_path / "resumed").write_bytes(expected[:12345])
+    run(serving, program("curl"), "-fsS", "-C", "-", "-o", "resumed", url, cwd=tmp_path)
+    run(serving, program("wget"), "-q", "-O", "wget", url, cwd=tmp_path)
+    assert (tmp_path / "range").read_bytes() == expected[1000:2000]
+    for whole in ("aria2", "resumed", "wget"):
+        assert (tmp_path / whole).read_bytes() == expected
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_on_purpose_it_ends_at_once_with_status_0(serving: Serving, how: signal.Signals) -> None:
+    serving.process.send_signal(how)
+    assert serving.process.wait(timeout=30) == 0
+
+
+def test_a_port_that_is_taken_is_a_usage_error(serving: Serving, home: Path) -> None:
+    port = serving.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "modelfetch", "serve", "--port", port]
+    environment = {**os.environ, "MODELFETCH_HOME": str(home)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "cannot be listened on" in done.stderr
+    assert "Traceback" not in done.stderr
