@@ -2,12 +2,12 @@
 
 - A head must arrive within HEAD_S of its first byte, the next one within IDLE_S, and a body must move within STALL_S.
 - A file is sent only while it is as long as its manifest says: a damaged copy is an error, not a shorter model.
+- What fails on this side is a 500 for the client, without paths or reasons, and the reason for the observer.
 - What the client is told when it is refused reaches it before the connection ends.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import BinaryIO
 
-from modelfetch.errors import StoreError
-from modelfetch.serve.reply import FileSpan, Reply, json_reply
+from modelfetch.errors import ModelfetchError, StoreError
+from modelfetch.serve.reply import FileSpan, Reply, json_reply, text_reply
 from modelfetch.serve.request import MAX_HEAD_BYTES, RefusedRequest, Request, parse_head
 
 # A new connection costs a client on the same network nothing, and an idle one keeps somebody else out.
 IDLE_S = 15.0
 HEAD_S = 15.0
 STALL_S = 60.0
-# How long, and for how much, a refused client may still talk before the connection is dropped.
+# How long a refused client may still talk before the connection is dropped.
 _DRAIN_S = 1.0
-_DRAIN_BYTES = 1 << 20
+_DRAIN_BYTES = 65536
 _READ_BYTES = 4096
 
 
@@ -99,11 +99,12 @@ class Connection:
             reply = self._respond(request)
             if isinstance(reply.body, FileSpan):
                 file = _open_whole(reply.body)
-        except Exception as failure:  # noqa: BLE001 - a thread's edge: the client gets a 500, the observer the reason
-            reply, error = json_reply({"error": "the server cannot serve this"}, status=500), str(failure)
+        except Exception as failure:  # noqa: BLE001 - a thread's edge: one request fails, and the observer learns why
+            reply = json_reply({"error": "this cannot be served; the server's log says why"}, status=500)
+            error = failure.render() if isinstance(failure, ModelfetchError) else repr(failure)
         self._body_sent = 0
         try:
-            self._send(request, reply, file)
+            self._send(reply, file, with_body=request.method == "GET", keep_alive=request.keep_alive)
         finally:
             if file is not None:
                 file.close()
@@ -111,18 +112,17 @@ class Connection:
             self._report(request.method, request.target, reply.status, duration_s, error)
         return request.keep_alive
 
-    def _send(self, request: Request, reply: Reply, file: BinaryIO | None) -> None:
+    def _send(self, reply: Reply, file: BinaryIO | None, *, with_body: bool, keep_alive: bool) -> None:
         self._socket.settimeout(STALL_S)
-        head = reply.head(date=formatdate(usegmt=True), keep_alive=request.keep_alive)
-        if request.method == "HEAD":
-            self._socket.sendall(head)
-        elif isinstance(reply.body, bytes):
-            self._socket.sendall(head + reply.body)
-            self._body_sent = len(reply.body)
-        else:
-            self._socket.sendall(head)
-            if file is not None and reply.length > 0:
-                self._send_file(file, reply.body)
+        head = reply.head(date=formatdate(usegmt=True), keep_alive=keep_alive)
+        if isinstance(reply.body, bytes):
+            body = reply.body if with_body else b""
+            self._socket.sendall(head + body)
+            self._body_sent = len(body)
+            return
+        self._socket.sendall(head)
+        if file is not None and with_body and reply.length > 0:
+            self._send_file(file, reply.body)
 
     def _send_file(self, file: BinaryIO, span: FileSpan) -> None:
         file.seek(span.start)
@@ -135,10 +135,8 @@ class Connection:
             raise ConnectionAbortedError(f"{span.path} became shorter")
 
     def _refuse(self, refusal: RefusedRequest) -> None:
-        body = json.dumps({"error": refusal.reason}).encode()
-        reply = Reply(refusal.status, {"Content-Type": "application/json; charset=utf-8"}, body)
-        self._socket.sendall(reply.head(date=formatdate(usegmt=True), keep_alive=False) + body)
-        self._body_sent = reply.length
+        reply = text_reply(f"{refusal.reason}\n", status=refusal.status)
+        self._send(reply, None, with_body=True, keep_alive=False)
         self._report("-", "-", refusal.status, 0.0, None)
         self._drain()
 
@@ -146,9 +144,9 @@ class Connection:
         """Close our half and read what is still coming: a close with unread bytes would reset the reply away."""
         self._socket.shutdown(socket.SHUT_WR)
         self._socket.settimeout(_DRAIN_S)
-        left = _DRAIN_BYTES
-        while left > 0 and (received := self._socket.recv(min(left, 65536))):
-            left -= len(received)
+        deadline = time.monotonic() + _DRAIN_S
+        while time.monotonic() < deadline and self._socket.recv(_DRAIN_BYTES):
+            pass
 
     def _report(self, method: str, target: str, status: int, duration_s: float, error: str | None) -> None:
         self._observe(Served(self._client, method, target, status, self._body_sent, duration_s, error))

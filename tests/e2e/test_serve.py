@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from modelfetch.manifest import Digests, Entry, Facts, Manifest
 from modelfetch.store import Store
+from tests.plain_http import fetch
 
 pytestmark = pytest.mark.e2e
 
@@ -63,13 +65,18 @@ def serving(home: Path) -> Iterator[Serving]:
         lines = [process.stdout.readline() for _ in range(2)]
         exports = dict(re.findall(r"^export (\w+)=(\S+)$", "".join(lines), re.MULTILINE))
         yield Serving(process, url, exports)
-        process.terminate()
 
 
-def start_server(home: Path, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def start_server(home: Path, *options: str, stderr: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+    """A server that ends with the `with`, whatever happens in it."""
     command = [sys.executable, "-m", "modelfetch", "serve", "--port", "0", *options]
     environment = {**os.environ, "MODELFETCH_HOME": str(home)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def run(serving: Serving, *command: str, cwd: Path) -> None:
@@ -158,6 +165,32 @@ def test_download_programs_fetch_by_ranges_and_go_on(
 def test_stopped_on_purpose_it_ends_at_once_with_status_0(serving: Serving, how: signal.Signals) -> None:
     serving.process.send_signal(how)
     assert serving.process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_beyond_loopback_it_warns_and_requests_are_told_unless_quiet(home: Path, *, quiet: bool) -> None:
+    options = ["--host", "0.0.0.0", *(["--quiet"] if quiet else [])]
+    with start_server(home, *options, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip().rpartition(":")[2]
+        reply = fetch(f"http://127.0.0.1:{port}/{REPO}/resolve/main/config.json?token=hf_0123456789")
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+    assert reply.status == 200
+    assert "warning: anybody who reaches port" in told
+    assert (f"GET /{REPO}/resolve/main/config.json" in told) is not quiet
+    assert "hf_0123456789" not in told
+
+
+def test_an_empty_store_is_served_and_said(tmp_path: Path) -> None:
+    with start_server(tmp_path / "nothing", stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert fetch(f"{url}/api/models/{REPO}").status == 404
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+    assert "no model to serve yet" in told
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_port_that_is_taken_is_a_usage_error(serving: Serving, home: Path) -> None:

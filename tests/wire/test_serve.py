@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from modelfetch.errors import StoreError, UsageError
 from modelfetch.reference import Reference
 from modelfetch.serve import Served, Server
+from modelfetch.serve import connection as connection_module
 from modelfetch.serve import huggingface as huggingface_dialect
 from tests.catalogue import FolderCatalogue, FolderSnapshot, write_snapshot
 from tests.plain_http import fetch
@@ -213,7 +215,9 @@ class TestFiles:
         file.unlink()
         if damage == "shorter":
             file.write_bytes(LARGE[:-1])
-        assert fetch(server.url + HF_LARGE).status == 500
+        reply = fetch(server.url + HF_LARGE)
+        assert reply.status == 500
+        assert str(snapshot.folder) not in reply.body.decode()
         assert fetch(f"{server.url}/{REPO}/resolve/main/config.json").status == 200
 
     def test_the_dialects_own_hub_wins(self, tmp_path: Path) -> None:
@@ -290,6 +294,23 @@ class TestHostileClients:
         assert send_raw(server, data).startswith(b"HTTP/1.1 " + status)
         assert fetch(f"{server.url}/").status == 200
 
+    def test_a_head_that_dribbles_in_is_refused(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection_module, "HEAD_S", 0.2)
+        assert send_raw(server, b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408")
+
+    def test_an_idle_connection_is_ended_in_silence(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection_module, "IDLE_S", 0.2)
+        assert send_raw(server, b"") == b""
+        assert send_raw(server, b"HEAD / HTTP/1.1\r\n\r\n").count(b"HTTP/1.1") == 1
+
+    def test_a_client_that_does_not_read_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection_module, "STALL_S", 0.2)
+        huge = write_snapshot(tmp_path, REPO, {"model.safetensors": bytes(32 << 20)})
+        left: queue.Queue[Served] = queue.Queue()
+        with Server(FolderCatalogue([huge]), observe=left.put) as server, connect(server) as client:
+            client.sendall(f"GET {HF_LARGE} HTTP/1.1\r\n\r\n".encode())
+            assert left.get(timeout=30).bytes_sent < 32 << 20
+
     def test_a_client_that_leaves_in_the_middle_harms_nobody(self, server: Server) -> None:
         for _ in range(3):
             with connect(server) as client:
@@ -358,8 +379,13 @@ class TestServer:
             def lookup(self, reference: Reference) -> FolderSnapshot | None:
                 raise failure
 
-        with Server(Broken()) as server:
-            assert [fetch(server.url + path).status for path in (HF_LARGE, "/", MS_LISTING)] == [500] * 3
+        seen: list[Served] = []
+        with Server(Broken(), observe=seen.append) as server:
+            replies = [fetch(server.url + path) for path in (HF_LARGE, "/", MS_LISTING)]
+        assert [reply.status for reply in replies] == [500] * 3
+        assert not any(str(failure).encode() in reply.body for reply in replies)
+        assert all(str(failure) in (served.error or "") for served in seen)
+        assert len(seen) == 3
 
     def test_closing_ends_idle_connections_and_frees_the_port(self, snapshot: FolderSnapshot) -> None:
         server = Server(FolderCatalogue([snapshot]))
