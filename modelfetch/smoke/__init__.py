@@ -1,0 +1,140 @@
+"""Loads a model in a child process, makes it work, and says PASS, WARN, FAIL or SKIP, and why.
+
+Proves that this stack on this machine can run the model. It proves nothing of the bytes: most damaged bits change no
+word of an answer, which is what `verify` is for.
+
+- The files are looked at first (`folder`), then the kind is chosen from them (`kind`), then a child runs it (`runner`).
+- The verdict is a pure function of what was observed (`criteria`), so it can be judged again without running anything.
+- torch and transformers are imported by the child alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelfetch.errors import ConfigError
+from modelfetch.smoke.contents import ModelFolder
+from modelfetch.smoke.folder import read_folder
+from modelfetch.smoke.kind import Exercise, choose
+from modelfetch.smoke.observations import DoesNotFit, NotExercised, Observation, Planned
+from modelfetch.smoke.placement import Wish, time_limit_s
+from modelfetch.smoke.quantisation import MODULES
+from modelfetch.smoke.request import Request
+from modelfetch.smoke.result import SmokeResult, Subject, make_result
+from modelfetch.smoke.runner import Listener, child_command, child_environment, run_child
+from modelfetch.smoke.tables import read_tables
+from modelfetch.smoke.verdict import Finding, Severity, Verdict
+from modelfetch.store import Snapshot
+
+__all__ = ["Finding", "Severity", "SmokeOptions", "SmokeResult", "Subject", "Verdict", "smoke"]
+
+CHILD = "modelfetch.smoke.child"
+# A generation may take this part of the time limit; what it wrote until then is judged.
+GENERATION_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class SmokeOptions:
+    """How to run a smoke test. `timeout_s` None: a limit that grows with the model."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    max_new_tokens: int = 32
+    prompt: str | None = None
+    timeout_s: float | None = None
+    trust_remote_code: bool = False
+    allow_random: bool = False
+
+
+def smoke(
+    model: Snapshot | Path, options: SmokeOptions = SmokeOptions(), *, listener: Listener | None = None
+) -> SmokeResult:
+    """Run the model of a snapshot, or in a folder, and judge it. `listener` is given each observation as it comes.
+
+    Raises:
+        ConfigError: torch or transformers is not installed.
+        NotFoundError: the folder is not there or empty.
+    """
+    subject = _subject(model)
+    tell = listener or _nobody
+    transformers = _require_stack()
+    folder = read_folder(Path(subject.folder), subject.name)
+    packages = frozenset(module for module in MODULES if find_spec(module))
+    plan = choose(folder, read_tables(transformers), packages, trust_remote_code=options.trust_remote_code)
+    observations: list[Observation] = [*folder.broken, *_planned(plan, folder)]
+    for observation in observations:
+        tell(observation)
+    if isinstance(plan, Exercise) and not folder.broken:
+        observations += _exercise(subject, plan, options, tell)
+    return make_result(subject, observations, allow_random=options.allow_random)
+
+
+def _subject(model: Snapshot | Path) -> Subject:
+    if isinstance(model, Path):
+        return Subject(str(model), str(model))
+    return Subject(model.manifest.repo, str(model.folder), model.manifest.commit)
+
+
+def _planned(plan: Exercise | NotExercised, folder: ModelFolder) -> list[Observation]:
+    if isinstance(plan, NotExercised):
+        # A broken file explains more than the kind that was guessed from the rest.
+        return [] if folder.broken else [plan]
+    pickled = plan.weights == "pickle"
+    return [Planned(plan.kind.value, plan.class_name, plan.stored_bytes, pickled, plan.instruct_name)]
+
+
+def _exercise(subject: Subject, plan: Exercise, options: SmokeOptions, tell: Listener) -> Sequence[Observation]:
+    wish = Wish(options.device, options.dtype)
+    observations = _run(subject, plan, options, wish, tell)
+    short = next((each for each in observations if isinstance(each, DoesNotFit) and each.device != "cpu"), None)
+    if options.device == "auto" and short is not None and short.phase != "before loading":
+        # In a child of its own: one that ran out of memory on the GPU is in no state to go on.
+        reason = f"the memory of the GPU was short during {short.phase}"
+        observations = (short, *_run(subject, plan, options, replace(wish, cpu_reason=reason), tell))
+    return observations
+
+
+def _run(
+    subject: Subject, plan: Exercise, options: SmokeOptions, wish: Wish, tell: Listener
+) -> tuple[Observation, ...]:
+    timeout_s = options.timeout_s or time_limit_s(plan, options.max_new_tokens)
+    with TemporaryDirectory(prefix="modelfetch-smoke-") as name:
+        scratch = Path(name)
+        request = Request(
+            folder=str(Path(subject.folder).resolve()),
+            exercise=plan,
+            wish=wish,
+            max_new_tokens=options.max_new_tokens,
+            prompt=options.prompt,
+            generation_limit_s=timeout_s * GENERATION_SHARE,
+        )
+        request.write(scratch / "request.json")
+        return run_child(
+            child_command(CHILD, str(scratch / "request.json")),
+            environment=child_environment(os.environ, scratch),
+            scratch=scratch,
+            timeout_s=timeout_s,
+            listener=tell,
+        )
+
+
+def _require_stack() -> Path:
+    """The folder of the installed transformers; nothing of it is imported."""
+    absent = [name for name in ("torch", "transformers", "safetensors") if find_spec(name) is None]
+    spec = find_spec("transformers")
+    if absent or spec is None or spec.origin is None:
+        raise ConfigError(
+            f"a smoke test needs {' and '.join(f'`{name}`' for name in absent)}, which this Python does not have",
+            facts={"first": "install the torch that your GPU needs (on a machine without one, any torch)"},
+            hint="pip install 'modelfetch[smoke]'",
+        )
+    return Path(spec.origin).parent
+
+
+def _nobody(observation: Observation) -> None:
+    """The listener of somebody who does not want to know."""

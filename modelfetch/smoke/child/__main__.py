@@ -1,0 +1,73 @@
+"""`child REQUEST.json FD`: do what the request asks and write observations to the descriptor, one line of JSON each."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from modelfetch.smoke.child import memory
+from modelfetch.smoke.child.report import Report
+from modelfetch.smoke.observations import DoesNotFit, Finished, Memory, Raised, Started
+from modelfetch.smoke.placement import needed_bytes
+from modelfetch.smoke.request import Request, read_request
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run one request to its end. What a model raises is an observation; the exit status is for what nobody foresaw."""
+    _die_with_parent()
+    request = read_request(Path(sys.argv[1]))
+    with os.fdopen(int(sys.argv[2]), "w", encoding="ascii") as channel:
+        report = Report(channel)
+        started = time.perf_counter()
+        try:
+            if _work(request, report):
+                report(Finished(time.perf_counter() - started))
+        except Exception as error:
+            report(_explain(error, request, report))
+    # All is said. Tearing torch down takes a second, and a crash in it would be none of the model's.
+    os._exit(0)
+
+
+def _work(request: Request, report: Report) -> bool:
+    """Load and exercise; False where there was no place to do it, which is reported already."""
+    report(Started("import"))
+    # Here and not above: when the import itself fails or is slow, that is an observation.
+    from modelfetch.smoke.child import exercises, loading, machine, weights
+
+    placed = machine.settle(request, report)
+    if placed is None:
+        return False
+    report(Started("tokenizer"))
+    tokenizer = loading.load_tokenizer(request)
+    report(Started("load"))
+    model, loaded = loading.load_model(request, placed)
+    report(loaded)
+    report(Started("weights"))
+    report(weights.scan(model))
+    exercises.exercise(model, tokenizer, request, report)
+    report(Memory(memory.peak_process_bytes(), machine.peak_gpu_bytes(placed)))
+    return True
+
+
+def _explain(error: Exception, request: Request, report: Report) -> DoesNotFit | Raised:
+    placed = report.placed
+    device, dtype = (placed.device, placed.dtype) if placed else ("cpu", "float32")
+    shortage = memory.shortage(error, device, needed_bytes(request.exercise, dtype), report.phase)
+    return shortage or Raised(report.phase, type(error).__name__, str(error)[:2000])
+
+
+def _die_with_parent() -> None:
+    """A parent that is killed must not leave a child behind that computes for hours. Linux can; elsewhere the time
+    limit is the parent's alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Which exercises a model of each kind is put through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelfetch.smoke.child import heads
+from modelfetch.smoke.child.generation import generate
+from modelfetch.smoke.child.prediction import predict
+from modelfetch.smoke.child.report import Report
+from modelfetch.smoke.kind import GENERATES, Kind
+from modelfetch.smoke.request import Request
+
+
+def exercise(model: Any, tokenizer: Any, request: Request, report: Report) -> None:
+    """Report what the model does with what its kind is made for."""
+    kind = request.exercise.kind
+    if kind in GENERATES or kind is Kind.MASKED:
+        predict(model, tokenizer, request, report)
+    if kind in GENERATES:
+        generate(model, tokenizer, request, report)
+    elif kind is Kind.EMBEDDING:
+        heads.embed(model, tokenizer, request, report)
+    elif kind is Kind.CLASSIFIER:
+        heads.classify(model, tokenizer, request, report)
+    else:
+        heads.EXERCISES[kind](model, tokenizer, report)

@@ -1,0 +1,90 @@
+"""What torch says of this machine, and settling on a place to run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from modelfetch.smoke.child import memory
+from modelfetch.smoke.child.report import Report
+from modelfetch.smoke.observations import Placed, Stack
+from modelfetch.smoke.placement import Gpu, Machine, memory_cap_bytes, place
+from modelfetch.smoke.request import Request
+
+_PACKAGES = ("tokenizers", "safetensors", "accelerate", "huggingface_hub", "numpy")
+
+
+def settle(request: Request, report: Report) -> Placed | None:
+    """Choose where to run and make ready for it; None where there is no place, which is reported."""
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
+    report(Stack(_versions(), threads))
+    machine = look()
+    placed = None
+    for outcome in place(request.wish, request.exercise, machine):
+        report(outcome)
+        placed = outcome if isinstance(outcome, Placed) else None
+    if placed is not None and placed.device == "cpu":
+        in_use = memory.data_bytes()
+        memory.cap(memory_cap_bytes(request.exercise, placed.dtype, in_use, machine.available_bytes))
+    return placed
+
+
+def look() -> Machine:
+    """Ask torch. Its warning about a GPU that cannot be used is kept: it is the best reason there is."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        usable = torch.cuda.is_available()
+    problem = str(caught[-1].message).partition("(Triggered")[0].strip() if caught and not usable else None
+    return Machine(
+        cuda_build=torch.version.cuda or torch.version.hip,
+        gpus=tuple(_gpu(index) for index in range(torch.cuda.device_count())) if usable else (),
+        cuda_problem=problem,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        cpu_name=_cpu_name(),
+        available_bytes=memory.available_bytes(),
+    )
+
+
+def peak_gpu_bytes(placed: Placed) -> int | None:
+    """The most that tensors took on the GPU; what the allocator reserved says nothing."""
+    if placed.device == "cpu":
+        return None
+    return int(torch.cuda.max_memory_allocated(placed.device))
+
+
+def _gpu(index: int) -> Gpu:
+    free, _ = torch.cuda.mem_get_info(index)
+    return Gpu(str(torch.cuda.get_device_name(index)), int(free))
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _versions() -> dict[str, str]:
+    versions: dict[str, Any] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    versions["cuda"] = torch.version.cuda
+    return {name: str(each) for name, each in versions.items() if each}

@@ -1,0 +1,52 @@
+"""What a model's folder holds, as a value: what `folder` reads and `kind` judges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelfetch.smoke.gguf import GgufHeader
+from modelfetch.smoke.headers import Tensor
+from modelfetch.smoke.observations import BrokenFile
+
+INDEX = "model.safetensors.index.json"
+POOLING = "_Pooling/config.json"
+# What transformers loads. Other `.bin` files, OpenVINO's for one, are not pickles.
+PICKLE = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
+
+
+@dataclass(frozen=True)
+class CodeFile:
+    """A Python file that comes with the model and would run with trust_remote_code."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What is in the folder. `documents` are the JSON files that were read, by name; `name` is the model's own."""
+
+    name: str
+    files: Mapping[str, int]
+    documents: Mapping[str, Any] = field(default_factory=dict)
+    safetensors: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    ggufs: Mapping[str, GgufHeader] = field(default_factory=dict)
+    code: tuple[CodeFile, ...] = ()
+    broken: tuple[BrokenFile, ...] = ()
+
+    def document(self, name: str) -> Mapping[str, Any]:
+        """The JSON object in the file `name`; empty where there is none."""
+        document = self.documents.get(name)
+        return document if isinstance(document, dict) else {}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.document("config.json")
+
+    @property
+    def pickles(self) -> list[str]:
+        return [path for path in self.files if PICKLE.fullmatch(path)]

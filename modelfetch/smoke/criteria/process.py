@@ -1,0 +1,205 @@
+"""Judges whether the model could be run at all: its files, the machine, and the process that ran it. Decides only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from modelfetch.smoke.observations import (
+    Answered,
+    BrokenFile,
+    DoesNotFit,
+    Embedded,
+    Ended,
+    Finished,
+    Garbled,
+    Generated,
+    Loaded,
+    NoDevice,
+    NotExercised,
+    Placed,
+    Planned,
+    Raised,
+    WeightsScanned,
+)
+from modelfetch.smoke.verdict import Case, Finding, Severity
+
+CHECKS = {
+    "broken-file": "A file is missing, cut short, empty, or something else than its name says.",
+    "not-exercised": "Smoke does not know how to exercise this kind of model, or transformers does not know it.",
+    "remote-code": "The model needs Python code that came with it, and there was no consent to run it.",
+    "quantisation-unknown": "transformers does not know how the weights are quantised.",
+    "quantisation-backend": "The package that reads these quantised weights is not installed.",
+    "gguf": "A GGUF file that transformers cannot read here.",
+    "pickled-weights": "The weights are a pickle; they were read with code execution forbidden.",
+    "no-device": "The device that was asked for is not there.",
+    "memory": "The model does not fit into memory.",
+    "gpu-memory": "The model did not fit into the GPU's memory and was run on the CPU.",
+    "error": "An error while loading or running the model.",
+    "timeout": "The process did not end within its time.",
+    "killed": "The process was killed by a signal: a crash in native code, or the kernel for want of memory.",
+    "unfinished": "The process ended without having done its work.",
+    "garbled": "The process wrote what is no observation.",
+}
+
+_INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
+_GGUF_UNKNOWN = "GGUF model with architecture"
+
+
+def broken_files(case: Case) -> Iterator[Finding]:
+    for broken in case.every(BrokenFile):
+        yield Finding(
+            "broken-file",
+            Severity.FAIL,
+            f"`{broken.path}`: {broken.problem}",
+            hint="modelfetch verify --repair, or pull the model again",
+        )
+
+
+def not_exercised(case: Case) -> Iterator[Finding]:
+    for skipped in case.every(NotExercised):
+        yield Finding(skipped.check, Severity.SKIP, skipped.reason, skipped.evidence, skipped.hint)
+
+
+def pickled(case: Case) -> Iterator[Finding]:
+    planned = case.last(Planned)
+    if planned and planned.pickled:
+        yield Finding(
+            "pickled-weights",
+            Severity.NOTE,
+            "the weights are a pickle, which could hold code; it was read with code execution forbidden",
+            hint="prefer a revision of the model that has safetensors",
+        )
+
+
+def device(case: Case) -> Iterator[Finding]:
+    for absent in case.every(NoDevice):
+        yield Finding(
+            "no-device", Severity.FAIL, f"`{absent.device}` cannot be used: {absent.reason}", hint="modelfetch doctor"
+        )
+
+
+def memory(case: Case) -> Iterator[Finding]:
+    """Short memory on the GPU is a warning when the CPU did the work after it."""
+    placed = case.last(Placed)
+    on_cpu = placed is not None and placed.device == "cpu"
+    for short in case.every(DoesNotFit):
+        rescued = on_cpu and short.device != "cpu"
+        yield Finding(
+            "gpu-memory" if rescued else "memory",
+            Severity.WARN if rescued else Severity.FAIL,
+            f"not enough memory on `{short.device}`" + (", so it was run on the CPU" if rescued else ""),
+            {
+                "needed": f"{_gigabytes(short.needed_bytes)} for the weights",
+                "free": _gigabytes(short.available_bytes),
+                "noticed": short.phase if short.phase == "before loading" else f"during {short.phase}",
+            },
+            "free memory on this device (nvidia-smi names who holds it), or take a smaller or quantised model"
+            if short.device != "cpu"
+            else "free memory, try --dtype bfloat16, or take a smaller or quantised model",
+        )
+
+
+def errors(case: Case) -> Iterator[Finding]:
+    for raised in case.every(Raised):
+        first_line = raised.message.strip().partition("\n")[0][:200]
+        evidence = {"error": f"{raised.error}: {raised.message.strip()[:600]}"}
+        if _GGUF_UNKNOWN in raised.message:
+            yield Finding("gguf", Severity.SKIP, first_line, evidence, "run it with llama.cpp")
+            continue
+        yield Finding(
+            "error", Severity.FAIL, f"{raised.error} during {raised.phase}: {first_line}", evidence, _mend(raised)
+        )
+
+
+def _mend(raised: Raised) -> str:
+    if install := _INSTALL.search(raised.message):
+        return install.group(0)
+    if raised.phase == "import":
+        return "modelfetch doctor"
+    return "modelfetch verify tells whether the files are the published ones; then try pip install -U transformers"
+
+
+def ending(case: Case) -> Iterator[Finding]:
+    """How the process ended, where nothing it reported explains it."""
+    ended = case.last(Ended)
+    if ended is None:
+        return
+    evidence = {"last lines": ended.log[-1500:]} if ended.log else {}
+    if ended.timed_out:
+        yield Finding(
+            "timeout",
+            Severity.FAIL,
+            f"not done after {ended.seconds:.0f} s, during {ended.phase}",
+            evidence,
+            "give it more time with --timeout SECONDS",
+        )
+    elif ended.signal is not None:
+        yield _killed(ended, evidence)
+    elif ended.exit_status != 0:
+        yield Finding(
+            "unfinished",
+            Severity.FAIL,
+            f"the process ended with exit status {ended.exit_status} during {ended.phase}",
+            evidence,
+            "modelfetch doctor",
+        )
+
+
+def _killed(ended: Ended, evidence: dict[str, str]) -> Finding:
+    title = f"the process was killed by {ended.signal} during {ended.phase}"
+    hint = "modelfetch doctor --deep tries torch itself"
+    if ended.signal == "SIGKILL":
+        title += (
+            ": the kernel, for want of memory" if ended.oom_kills else ", most often the kernel's for want of memory"
+        )
+        hint = "free memory, try --dtype bfloat16, or take a smaller or quantised model"
+    return Finding("killed", Severity.FAIL, title, evidence, hint)
+
+
+def garbled(case: Case) -> Iterator[Finding]:
+    lines = case.every(Garbled)
+    if lines:
+        yield Finding(
+            "garbled",
+            Severity.FAIL,
+            "the process wrote what is no observation, so nothing it says is believed",
+            {"first": lines[0].line},
+        )
+
+
+def unfinished(case: Case) -> Iterator[Finding]:
+    """Asked last, of a case that nothing else was found against: a pass needs evidence of every step."""
+    ended = case.last(Ended)
+    steps = {
+        "loaded": case.last(Loaded),
+        "weights scanned": case.last(WeightsScanned),
+        "exercised": case.last(Generated) or case.last(Embedded) or case.last(Answered),
+        "finished": case.last(Finished),
+        "ended well": ended is not None and ended.exit_status == 0 and not ended.timed_out,
+    }
+    absent = [step for step, evidence in steps.items() if not evidence]
+    if absent:
+        yield Finding(
+            "unfinished",
+            Severity.FAIL,
+            "the process ended without having done its work",
+            {"not seen": ", ".join(absent)},
+            "run it again; if it stays so, report it",
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+CRITERIA = (
+    broken_files,
+    not_exercised,
+    pickled,
+    device,
+    memory,
+    errors,
+    ending,
+    garbled,
+)

@@ -1,0 +1,149 @@
+"""Reads what a model's folder holds, short of its weights: names, sizes, configurations, headers, code.
+
+Runs nothing, and believes no file's size: a configuration is read to `MAX_JSON_BYTES`, a folder to `MAX_FILES`.
+
+- Whatever is broken is collected as an observation and the reading goes on: one run names every broken file.
+- Every weight file in the folder is looked at, whether or not a loader would choose it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modelfetch.errors import NotFoundError
+from modelfetch.smoke.contents import INDEX, PICKLE, POOLING, CodeFile, ModelFolder
+from modelfetch.smoke.gguf import GgufHeader, read_gguf
+from modelfetch.smoke.headers import BrokenHeader, Tensor, read_safetensors, what_it_is_instead
+from modelfetch.smoke.observations import BrokenFile
+
+# The longest configurations known, tokenizer_config.json with tens of thousands of added tokens, stay below 10 MB.
+MAX_JSON_BYTES = 32 << 20
+MAX_FILES = 20_000
+# torch.save writes a zip file since 1.6 and a bare pickle before that.
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
+_JSON = {
+    "config.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "model_index.json",
+    "adapter_config.json",
+    "chat_template.json",
+    INDEX,
+}
+
+Header = TypeVar("Header")
+
+
+def read_folder(folder: Path, name: str) -> ModelFolder:
+    """Look at the model in `folder`, which is called `name`.
+
+    Raises:
+        NotFoundError: there is no such folder, or nothing is in it.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"`{folder}` is no folder", hint="modelfetch ls shows what is in the store")
+    files = dict(sorted(_walk(folder)))
+    if not files:
+        raise NotFoundError(f"`{folder}` is empty", hint="modelfetch pull OWNER/NAME --local-dir DIR fills a folder")
+    reader = _Reader(folder, files)
+    documents = {path: reader.json(path) for path in files if path in _JSON or path.endswith(POOLING)}
+    safetensors: dict[str, tuple[Tensor, ...]] = {}
+    ggufs: dict[str, GgufHeader] = {}
+    for path in files:
+        if path.endswith(".safetensors") and (tensors := reader.header(path, read_safetensors)) is not None:
+            safetensors[path] = tensors
+        if path.endswith(".gguf") and (header := reader.header(path, read_gguf)) is not None:
+            ggufs[path] = header
+        if PICKLE.fullmatch(path):
+            reader.check_pickle(path)
+    reader.check_index(documents.get(INDEX), safetensors)
+    code = tuple(_read_code(folder, path) for path, size in files.items() if path.endswith(".py") and size >= 0)
+    return ModelFolder(name, files, documents, safetensors, ggufs, code, tuple(reader.broken))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+    """Every file with its size, ours and git's own folders left out; a link that leads nowhere has size -1."""
+    for path in islice(folder.rglob("*"), MAX_FILES):
+        relative = path.relative_to(folder)
+        if relative.parts[0] in {".git", ".modelfetch", ".cache"} or path.is_dir():
+            continue
+        yield relative.as_posix(), path.stat().st_size if path.exists() else -1
+
+
+class _Reader:
+    """Reads files of one folder and collects what is broken."""
+
+    def __init__(self, folder: Path, files: Mapping[str, int]) -> None:
+        self._folder = folder
+        self._files = files
+        self.broken = [BrokenFile(path, "a link that leads nowhere") for path, size in files.items() if size < 0]
+
+    def json(self, path: str) -> Any:
+        data = self._start(path, MAX_JSON_BYTES + 1)
+        problem = what_it_is_instead(data)
+        if len(data) > MAX_JSON_BYTES:
+            problem = f"longer than {MAX_JSON_BYTES} bytes"
+        try:
+            document = None if problem else json.loads(data)
+        except (ValueError, RecursionError) as error:
+            problem = f"not JSON: {error}"
+        if problem:
+            self._note(path, problem)
+            return None
+        return document
+
+    def header(self, path: str, read: Callable[[Path], Header]) -> Header | None:
+        if self._files[path] < 0:
+            return None
+        try:
+            return read(self._folder / path)
+        except (BrokenHeader, OSError) as error:
+            self._note(path, str(error))
+            return None
+
+    def check_pickle(self, path: str) -> None:
+        start = self._start(path, 64)
+        if not start.startswith(_PICKLE_STARTS):
+            self._note(path, what_it_is_instead(start) or "neither a zip file nor a pickle")
+
+    def check_index(self, index: Any, shards: Mapping[str, tuple[Tensor, ...]]) -> None:
+        """Every weight that the index names is in the shard it names."""
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(weight_map, dict):
+            return
+        known = {path: {tensor.name for tensor in tensors} for path, tensors in shards.items()}
+        lost: dict[str, list[str]] = {}
+        for weight, shard in weight_map.items():
+            if shard not in self._files or (shard in known and weight not in known[shard]):
+                lost.setdefault(str(shard), []).append(weight)
+        for shard, weights in lost.items():
+            what = "without" if shard in self._files else "missing, with"
+            self._note(shard, f"{what} {len(weights)} weights that {INDEX} places in it, `{weights[0]}` first")
+
+    def _start(self, path: str, size: int) -> bytes:
+        """The first bytes of a file; none of one that cannot be read, which `broken` then holds already."""
+        if self._files[path] < 0:
+            return b""
+        try:
+            with (self._folder / path).open("rb") as file:
+                return file.read(size)
+        except OSError as error:
+            self._note(path, str(error))
+            return b""
+
+    def _note(self, path: str, problem: str) -> None:
+        if all(noted.path != path for noted in self.broken):
+            self.broken.append(BrokenFile(path, problem))
+
+
+def _read_code(folder: Path, path: str) -> CodeFile:
+    with (folder / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return CodeFile(path, (folder / path).stat().st_size, digest)

@@ -1,0 +1,313 @@
+"""What kind of model a folder holds and how it is to be exercised, from its files alone. Decides only.
+
+- The class is the one that `architectures` names: an Auto class could invent a head that the weights do not have.
+- What cannot be exercised is `NotExercised` with the reason; it is never exercised as something else instead.
+- Code from the folder is asked for only where transformers has no class of its own, and runs only with consent.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelfetch.smoke.contents import INDEX, POOLING, ModelFolder
+from modelfetch.smoke.headers import RECAST_DTYPES, Tensor
+from modelfetch.smoke.observations import NotExercised
+from modelfetch.smoke.quantisation import method_of, refusal
+from modelfetch.smoke.tables import Tables
+
+# transformers parses a GGUF header in Python and dequantises everything in memory: minutes and gigabytes beyond this.
+MAX_GGUF_BYTES = 2_000_000_000
+# The language these write need not be the one they read, so a loss on English judges nothing.
+TRANSLATORS = frozenset({"marian", "fsmt", "m2m_100", "mbart", "nllb-moe", "seamless_m4t", "seamless_m4t_v2"})
+
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+_DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_INSTRUCT = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
+_RANKER = re.compile(r"rerank|cross-?encoder", re.IGNORECASE)
+
+
+class Kind(StrEnum):
+    """What a model is for, as far as exercising it goes. The value is what people read."""
+
+    CHAT = "chat model"
+    BASE = "base language model"
+    VISION = "vision-language model (text only)"
+    SEQ2SEQ = "encoder-decoder"
+    MASKED = "masked language model"
+    EMBEDDING = "sentence embedding"
+    ENCODER = "encoder"
+    CLASSIFIER = "sequence classifier"
+    TOKENS = "token classifier"
+    QUESTION = "question answering"
+
+
+GENERATES = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION, Kind.SEQ2SEQ})
+
+# Table of transformers -> kind, in the order in which a class that is in several of them is judged.
+_TABLES = {
+    "IMAGE_TEXT_TO_TEXT": Kind.VISION,
+    "MULTIMODAL_LM": Kind.VISION,
+    "SPEECH_SEQ_2_SEQ": None,
+    "CTC": None,
+    "SEQ_TO_SEQ_CAUSAL_LM": Kind.SEQ2SEQ,
+    "CAUSAL_LM": Kind.BASE,
+    "MASKED_LM": Kind.MASKED,
+    "SEQUENCE_CLASSIFICATION": Kind.CLASSIFIER,
+    "TOKEN_CLASSIFICATION": Kind.TOKENS,
+    "QUESTION_ANSWERING": Kind.QUESTION,
+    "TEXT_ENCODING": Kind.ENCODER,
+    "MODEL": Kind.ENCODER,
+}
+_AUTO_CLASSES = {
+    Kind.CHAT: "AutoModelForCausalLM",
+    Kind.BASE: "AutoModelForCausalLM",
+    Kind.VISION: "AutoModelForImageTextToText",
+    Kind.SEQ2SEQ: "AutoModelForSeq2SeqLM",
+    Kind.MASKED: "AutoModelForMaskedLM",
+    Kind.CLASSIFIER: "AutoModelForSequenceClassification",
+    Kind.TOKENS: "AutoModelForTokenClassification",
+    Kind.QUESTION: "AutoModelForQuestionAnswering",
+    Kind.ENCODER: "AutoModel",
+}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """How to load a model and what to do with it. `class_name` is a class of transformers, an Auto class at need.
+
+    `float_elements` are weights that take the type the model runs in, `other_bytes` those that stay as they are stored.
+    """
+
+    kind: Kind
+    class_name: str
+    float_elements: int
+    other_bytes: int
+    stored_bytes: int
+    stored_dtype: str | None = None
+    weights: str = "safetensors"
+    gguf_file: str | None = None
+    quantisation: str | None = None
+    remote_code: bool = False
+    ranker: bool = False
+    instruct_name: bool = False
+    pooling: str | None = None
+    loss_excuse: str | None = None
+
+
+def choose(
+    folder: ModelFolder, known: Tables, packages: frozenset[str], *, trust_remote_code: bool
+) -> Exercise | NotExercised:
+    """How to exercise the model in `folder` with what is installed, or why not."""
+    if not folder.config:
+        return _choose_without_config(folder, packages)
+    if (method := method_of(folder.config)) and (refused := refusal(method, known.quantisations, packages)):
+        return refused
+    class_name, kind = _class_and_kind(folder, known)
+    needs_code = class_name is None and "auto_map" in folder.config
+    needs_code = needs_code or _tokenizer_is_code(folder)
+    if needs_code and not trust_remote_code:
+        return _remote_code(folder)
+    if needs_code and class_name is None:
+        class_name, kind = _from_auto_map(folder)
+    if class_name is None or kind is None:
+        return _unknown(folder, known, class_name)
+    if not folder.safetensors and not folder.pickles:
+        return NotExercised("not-exercised", "no weights that transformers loads are in the folder", _PULL)
+    return _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+
+
+_PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"
+
+
+def _choose_without_config(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:
+    if folder.ggufs:
+        return _choose_gguf(folder, packages)
+    if "model_index.json" in folder.files:
+        return NotExercised("not-exercised", "a diffusers pipeline; only its files were looked at", None)
+    if "adapter_config.json" in folder.files:
+        base = folder.document("adapter_config.json").get("base_model_name_or_path", "its base model")
+        return NotExercised("not-exercised", f"an adapter, which works only together with `{base}`", None)
+    return NotExercised("not-exercised", "no config.json says what kind of model this is", _PULL)
+
+
+def _choose_gguf(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:
+    path, header = min(folder.ggufs.items(), key=lambda item: folder.files[item[0]])
+    evidence = {"file": path, "architecture": header.architecture}
+    if absent := sorted({"gguf", "accelerate"} - packages):
+        install = " ".join(absent)
+        return NotExercised(
+            "gguf",
+            "transformers reads GGUF only with a package that is not installed",
+            f"pip install {install}",
+            evidence,
+        )
+    if folder.files[path] > MAX_GGUF_BYTES or re.search(r"-of-0*[2-9]\d*\.gguf$", path):
+        return NotExercised("gguf", "too large to be dequantised by transformers", "run it with llama.cpp", evidence)
+    if header.metadata.get("general.type", "model") != "model":
+        return NotExercised(
+            "gguf", f"a GGUF of the type `{header.metadata['general.type']}`, not a model", None, evidence
+        )
+    return Exercise(
+        kind=Kind.CHAT if "tokenizer.chat_template" in header.metadata else Kind.BASE,
+        class_name=_AUTO_CLASSES[Kind.BASE],
+        float_elements=sum(tensor.elements for tensor in header.tensors),
+        other_bytes=0,
+        stored_bytes=folder.files[path],
+        weights="gguf",
+        gguf_file=path,
+        instruct_name=bool(_INSTRUCT.search(f"{folder.name} {path}")),
+    )
+
+
+def _class_and_kind(folder: ModelFolder, known: Tables) -> tuple[str | None, Kind | None]:
+    """The exact class, and the kind that the first table it stands in makes it; None for what is unknown."""
+    architectures = folder.config.get("architectures")
+    model_type = str(folder.config.get("model_type", ""))
+    if isinstance(architectures, list) and architectures:
+        name = str(architectures[0])
+        table = next((table for table in _TABLES if known.in_table(table, name)), None)
+        if table and (table != "MODEL" or _reads_text(model_type, known)):
+            return name, _refine(_TABLES[table], folder)
+        return (name, None) if known.has_class(name) else (None, None)
+    for table in ("SEQ_TO_SEQ_CAUSAL_LM", "TEXT_ENCODING", "CAUSAL_LM", "MODEL"):
+        if found := known.class_for(table, model_type):
+            return found, _refine(_TABLES[table], folder)
+    return None, None
+
+
+def _reads_text(model_type: str, known: Tables) -> bool:
+    """A bare model may as well read pixels or sound; its type says by the heads there are for it."""
+    text = ("CAUSAL_LM", "MASKED_LM", "SEQ_TO_SEQ_CAUSAL_LM", "TEXT_ENCODING")
+    return any(known.class_for(table, model_type) for table in text)
+
+
+def _refine(kind: Kind | None, folder: ModelFolder) -> Kind | None:
+    """Tell apart what one table holds together, by the files beside the configuration."""
+    if kind in {Kind.BASE, Kind.MASKED, Kind.ENCODER} and _pooling(folder) is not None:
+        return Kind.EMBEDDING
+    if kind is Kind.BASE and has_chat_template(folder):
+        return Kind.CHAT
+    return kind
+
+
+def has_chat_template(folder: ModelFolder) -> bool:
+    """Whether any of the places in which a chat template is kept has one."""
+    return (
+        bool(folder.document("tokenizer_config.json").get("chat_template"))
+        or "chat_template.json" in folder.files
+        or any(path.endswith(".jinja") for path in folder.files)
+    )
+
+
+def _pooling(folder: ModelFolder) -> str | None:
+    """How sentence-transformers pools, in its newer name; None for what it does not use."""
+    document = next((folder.document(path) for path in folder.documents if path.endswith(POOLING)), None)
+    if document is None or "modules.json" not in folder.files:
+        return None
+    named = document.get("pooling_mode")
+    if isinstance(named, str):
+        return named
+    modes = {"cls_token": "cls", "max_tokens": "max", "lasttoken": "lasttoken", "mean_tokens": "mean"}
+    return next((mode for key, mode in modes.items() if document.get(f"pooling_mode_{key}") is True), "mean")
+
+
+def _tokenizer_is_code(folder: ModelFolder) -> bool:
+    auto_map = folder.document("tokenizer_config.json").get("auto_map")
+    return isinstance(auto_map, dict) and "AutoTokenizer" in auto_map
+
+
+def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
+    auto_map = folder.config.get("auto_map")
+    names = auto_map if isinstance(auto_map, dict) else {}
+    kinds = {auto: kind for kind, auto in reversed(_AUTO_CLASSES.items())}
+    auto = next((auto for auto in kinds if auto in names), None)
+    return auto, _refine(kinds[auto], folder) if auto else None
+
+
+def _remote_code(folder: ModelFolder) -> NotExercised:
+    evidence = {each.path: f"{each.size} bytes, sha256 {each.sha256}" for each in folder.code}
+    reason = "it needs Python code that came with it, which runs with your rights"
+    if not folder.code:
+        reason = "it needs Python code from another repository, which is not in the folder"
+    return NotExercised("remote-code", reason, "read these files, then add --trust-remote-code", evidence)
+
+
+def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotExercised:
+    config = folder.config
+    model_type = str(config.get("model_type", ""))
+    evidence = {"model_type": model_type, "architectures": str(config.get("architectures"))}
+    if class_name:
+        return NotExercised("not-exercised", f"smoke does not exercise `{class_name}` yet", None, evidence)
+    if model_type in known.model_types:
+        return NotExercised(
+            "not-exercised",
+            "the installed transformers has no class of this name",
+            "pip install -U transformers",
+            evidence,
+        )
+    version = str(config.get("transformers_version", ""))
+    wanted = f"'transformers>={version}'" if re.fullmatch(r"[0-9.]+", version) else "transformers"
+    reason = f"the installed transformers does not know the model type `{model_type}`"
+    return NotExercised("not-exercised", reason, f"pip install -U {wanted}", evidence)
+
+
+def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str | None, remote_code: bool) -> Exercise:
+    chosen = _loaded_files(folder)
+    tensors = [tensor for path in chosen if path in folder.safetensors for tensor in folder.safetensors[path]]
+    floats = [tensor for tensor in tensors if tensor.dtype in RECAST_DTYPES] if method is None else []
+    stored = sum(folder.files[path] for path in chosen)
+    dtype = _stored_dtype(folder, floats)
+    elements = sum(tensor.elements for tensor in floats)
+    float_bytes = sum(tensor.size_bytes for tensor in floats)
+    if not tensors and method is None:
+        elements, float_bytes = stored // ITEM_BYTES.get(dtype or "", 4), stored
+    model_type = str(folder.config.get("model_type"))
+    return Exercise(
+        kind=kind,
+        class_name=class_name,
+        float_elements=elements,
+        other_bytes=stored - float_bytes,
+        stored_bytes=stored,
+        stored_dtype=dtype,
+        weights="safetensors" if folder.safetensors else "pickle",
+        quantisation=method,
+        remote_code=remote_code,
+        ranker=_is_ranker(folder),
+        instruct_name=bool(_INSTRUCT.search(folder.name)),
+        pooling=_pooling(folder),
+        loss_excuse="it may write another language than English" if model_type in TRANSLATORS else None,
+    )
+
+
+def _stored_dtype(folder: ModelFolder, floats: list[Tensor]) -> str | None:
+    """The type most weights are stored in; where no header tells, what the configuration says."""
+    elements: dict[str, int] = {}
+    for tensor in floats:
+        elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.elements
+    if elements:
+        return _DTYPE_NAMES.get(max(elements, key=lambda dtype: elements[dtype]))
+    declared = folder.config.get("dtype") or folder.config.get("torch_dtype")
+    return declared if declared in ITEM_BYTES else None
+
+
+def _loaded_files(folder: ModelFolder) -> list[str]:
+    """The weight files that transformers would choose."""
+    if "model.safetensors" in folder.safetensors:
+        return ["model.safetensors"]
+    index = folder.document(INDEX).get("weight_map")
+    if isinstance(index, dict):
+        return sorted({str(shard) for shard in index.values()} & folder.files.keys())
+    return [path for path in folder.safetensors if "/" not in path] or folder.pickles
+
+
+def _is_ranker(folder: ModelFolder) -> bool:
+    sentence = folder.document("config_sentence_transformers.json").get("model_type")
+    named = str(folder.config.get("_name_or_path", ""))
+    return (
+        sentence == "CrossEncoder"
+        or "sentence_transformers" in folder.config
+        or bool(_RANKER.search(f"{folder.name} {named}"))
+    )

@@ -1,0 +1,380 @@
+"""What was seen of a model, as values. They cross from the child process to its parent as lines of JSON.
+
+Decides nothing: a verdict is a pure function of these (`verdict`).
+
+- An observation states a fact; whether the fact is good or bad is said nowhere here.
+- A line that is not an observation becomes `Garbled`: a child that runs a stranger's code may write anything.
+- Lists that a broken model could make endless are cut where they are made, with the true total beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+MAX_EXAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of weights: how many there are, and the first `MAX_EXAMPLES` of them."""
+
+    total: int = 0
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ZeroRows:
+    """A matrix in which whole rows are zero."""
+
+    name: str
+    zero_rows: int
+    rows: int
+
+
+# ---- seen by the parent, from the files alone
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file of the model that is missing, cut short, or not what its name says."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class NotExercised:
+    """Why the model was not run at all; `check` is the finding it becomes."""
+
+    check: str
+    reason: str
+    hint: str | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the files say the model is, before anything is run."""
+
+    kind: str
+    class_name: str
+    stored_bytes: int
+    pickled: bool = False
+    instruct_name: bool = False
+
+
+# ---- seen by the child
+
+
+@dataclass(frozen=True)
+class Started:
+    """A phase of the work began; what it does is being waited for."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The software that ran the model."""
+
+    versions: Mapping[str, str]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the model runs and in which type, each with the reason in one sentence."""
+
+    device: str
+    device_name: str
+    device_reason: str
+    dtype: str
+    dtype_reason: str
+
+
+@dataclass(frozen=True)
+class DoesNotFit:
+    """Memory is short: found out before loading, or by the allocator while `phase` ran."""
+
+    device: str
+    needed_bytes: int
+    available_bytes: int
+    phase: str
+
+
+@dataclass(frozen=True)
+class NoDevice:
+    """The device that was asked for by name is not there."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model's class was made and its weights read."""
+
+    class_name: str
+    attention: str
+    seconds: float
+    parameters: int
+    embedding_rows: int | None
+    missing: Names = Names()
+    unexpected: Names = Names()
+    mismatched: Names = Names()
+    on_meta: Names = Names()
+
+
+@dataclass(frozen=True)
+class WeightsScanned:
+    """Every weight was looked at once. `vectors` are the one-dimensional ones: norms and biases."""
+
+    tensors: int
+    vectors: int
+    constant_vectors: int
+    not_finite: Names = Names()
+    huge: Names = Names()
+    zero_rows: tuple[ZeroRows, ...] = ()
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """The highest id of some tokens beside the rows of the embedding they look up."""
+
+    what: str
+    highest_id: int
+    embedding_rows: int
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """What the model was asked. `rendered` is the prompt after the chat template, None where that failed."""
+
+    text: str
+    rendered: str | None
+    chat: bool
+    built_in: bool
+    template_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Mean loss, in nats, on text the model has not chosen. `excuse` says why it cannot judge this model."""
+
+    loss: float
+    vocabulary: int
+    tokens: int
+    excuse: str | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """New tokens, decoded with special tokens left in. `ended` is `end of text`, `length` or `time`."""
+
+    text: str
+    new_ids: tuple[int, ...]
+    special_tokens: tuple[str, ...]
+    only_special: bool
+    turn_end_inside: str | None
+    ended: str
+    prompt_tokens: int
+    first_token_s: float
+    decode_s: float
+    same_again: bool | None
+    finite: bool
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a masked model puts in the gap of a sentence, best first."""
+
+    sentence: str
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Cosines of sentence embeddings. `batch_similarity` compares one sentence alone and padded in a batch."""
+
+    pooling: str
+    dimension: int
+    finite: bool
+    related: float
+    unrelated: float
+    batch_similarity: float | None
+    sentences: tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Scores of two documents for one query. `ranker` is true where the files say that the model ranks."""
+
+    relevant: float
+    irrelevant: float
+    ranker: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a head gave for two different inputs: its shape, and whether the outputs are numbers and differ."""
+
+    head: str
+    shape: tuple[int, ...]
+    finite: bool
+    differs: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The most memory that was in use at once."""
+
+    process_bytes: int
+    gpu_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception ended the work in `phase`."""
+
+    phase: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The child did all that it was asked to."""
+
+    seconds: float
+
+
+# ---- seen by the parent, of the child
+
+
+@dataclass(frozen=True)
+class Garbled:
+    """A line from the child that is no observation."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the child process ended. `oom_kills` counts what the kernel killed for memory meanwhile."""
+
+    exit_status: int | None
+    signal: str | None
+    timed_out: bool
+    seconds: float
+    phase: str
+    oom_kills: int
+    log: str
+
+
+Observation = (
+    BrokenFile
+    | NotExercised
+    | Planned
+    | Started
+    | Stack
+    | Placed
+    | DoesNotFit
+    | NoDevice
+    | Loaded
+    | WeightsScanned
+    | TokenIds
+    | Prompted
+    | Predicted
+    | Generated
+    | Filled
+    | Embedded
+    | Ranked
+    | Answered
+    | Memory
+    | Raised
+    | Finished
+    | Garbled
+    | Ended
+)
+OBSERVATIONS: Mapping[str, type[Observation]] = {kind.__name__: kind for kind in get_args(Observation)}
+
+Value = TypeVar("Value")
+
+
+def to_line(observation: Observation) -> str:
+    """One line of JSON, without the line's end."""
+    return json.dumps({"observation": type(observation).__name__, **asdict(observation)}, ensure_ascii=True)
+
+
+def from_line(line: str) -> Observation:
+    """What `to_line` wrote, or `Garbled` for anything else."""
+    try:
+        document = json.loads(line)
+        return read_value(document, OBSERVATIONS[document.pop("observation")])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return Garbled(line[:200])
+
+
+def read_value(document: Any, kind: type[Value]) -> Value:
+    """A frozen dataclass from the JSON object that `dataclasses.asdict` made of it.
+
+    Raises:
+        ValueError: a field is missing, unknown, or of another type than it is declared to be.
+    """
+    value = _read(document, kind)
+    assert isinstance(value, kind)
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _read(value: Any, hint: Any) -> Any:
+    if get_origin(hint) is types.UnionType:
+        return _read_union(value, get_args(hint))
+    if get_origin(hint) is tuple:
+        return _read_tuple(value, get_args(hint))
+    if get_origin(hint) is Mapping and isinstance(value, dict):
+        return {_read(name, str): _read(item, get_args(hint)[1]) for name, item in value.items()}
+    if is_dataclass(hint) and isinstance(value, dict):
+        hints = _hints(hint)  # type: ignore[arg-type]  # is_dataclass narrows to an instance as well
+        if unknown := value.keys() - {each.name for each in fields(hint)}:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+        return hint(**{name: _read(item, hints[name]) for name, item in value.items()})  # type: ignore[operator]
+    return _read_plain(value, hint)
+
+
+def _read_plain(value: Any, hint: Any) -> Any:
+    if hint is float and type(value) in {int, float}:
+        return float(value)
+    if isinstance(hint, type) and issubclass(hint, StrEnum) and isinstance(value, str):
+        return hint(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ValueError(f"{value!r:.80} is not {hint}")
+
+
+def _read_union(value: Any, hints: tuple[Any, ...]) -> Any:
+    for hint in hints:
+        try:
+            return _read(value, hint)
+        except ValueError:
+            continue
+    raise ValueError(f"{value!r:.80} is none of {hints}")
+
+
+def _read_tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r:.80} is not a list")
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        return tuple(_read(item, hints[0]) for item in value)
+    return tuple(_read(item, hint) for item, hint in zip(value, hints, strict=True))

@@ -1,0 +1,138 @@
+"""Where a model is to run, in which type, within which limits: decided from what the machine has. Decides only.
+
+- A GPU is used where there is one that torch can use; otherwise the CPU, with one sentence that says why.
+- On the CPU weights run in float32, which every operation has; in bfloat16 only where memory is short.
+- What cannot fit is refused before anything is loaded; what may fit is tried.
+- Speed is no criterion: the time limit grows with the model, and a slow machine is no fault of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelfetch.smoke.kind import ITEM_BYTES, Exercise
+from modelfetch.smoke.observations import DoesNotFit, NoDevice, Placed
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+GIB = 1 << 30
+# CUDA's context, cuBLAS's workspace and the first activations take about this much beside the weights.
+GPU_OVERHEAD_BYTES = GIB * 3 // 4
+# torch and transformers themselves, the tokenizer and the activations of a short prompt.
+CPU_OVERHEAD_BYTES = GIB // 2
+
+# A cold import of torch and transformers without cached byte code takes up to half a minute on a busy machine.
+BASE_LIMIT_S = 300.0
+# A network disk under load, read once.
+SLOWEST_READ_BYTES_PER_S = 20_000_000
+# A few shared cores, each token reading every weight once.
+SLOWEST_TOKEN_BYTES_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU that torch can use."""
+
+    name: str
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What torch says of this machine. `cuda_build` is the CUDA that torch was built with, None for a CPU build."""
+
+    cuda_build: str | None
+    gpus: tuple[Gpu, ...]
+    cuda_problem: str | None
+    visible_devices: str | None
+    cpu_name: str
+    available_bytes: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for; `cpu_reason` is set where the GPU was tried before and its memory was short."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    cpu_reason: str | None = None
+
+
+def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit | NoDevice | Placed, ...]:
+    """What was found on the way to a place; the last is `Placed` where there is one."""
+    if wish.device == "cpu" or wish.cpu_reason:
+        return _on_cpu(wish, exercise, machine, wish.cpu_reason or "it was asked for with --device cpu")
+    index = int(wish.device.partition(":")[2] or 0)
+    if index >= len(machine.gpus):
+        why = why_no_gpu(machine)
+        if wish.device == "auto":
+            return _on_cpu(wish, exercise, machine, why)
+        return (NoDevice(wish.device, why),)
+    gpu = machine.gpus[index]
+    device = f"cuda:{index}"
+    dtype, dtype_reason = _gpu_dtype(wish, exercise)
+    needed = needed_bytes(exercise, dtype) + GPU_OVERHEAD_BYTES
+    if needed <= gpu.free_bytes:
+        return (Placed(device, gpu.name, "torch can use this GPU", dtype, dtype_reason),)
+    short = DoesNotFit(device, needed, gpu.free_bytes, "before loading")
+    if wish.device != "auto":
+        return (short,)
+    return (short, *_on_cpu(wish, exercise, machine, "the model does not fit into the free memory of the GPU"))
+
+
+def why_no_gpu(machine: Machine) -> str:
+    """One sentence about why torch cannot use a GPU here."""
+    if machine.cuda_build is None:
+        return "this torch was built without CUDA"
+    if machine.gpus:
+        return f"there are {len(machine.gpus)} GPUs, counted from 0"
+    if machine.visible_devices is not None and machine.visible_devices.strip() in {"", "-1"}:
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    if machine.cuda_problem:
+        return f"CUDA cannot be used: {machine.cuda_problem}"
+    return "torch finds no NVIDIA driver or no GPU"
+
+
+def needed_bytes(exercise: Exercise, dtype: str) -> int:
+    """What the weights take in memory when they run as `dtype`."""
+    return exercise.float_elements * ITEM_BYTES.get(dtype, 4) + exercise.other_bytes
+
+
+def _gpu_dtype(wish: Wish, exercise: Exercise) -> tuple[str, str]:
+    if wish.dtype != "auto":
+        return wish.dtype, "it was asked for with --dtype"
+    if exercise.quantisation:
+        return "auto", f"the weights are quantised with {exercise.quantisation}"
+    if exercise.stored_dtype:
+        return exercise.stored_dtype, "the weights are stored so"
+    return "bfloat16", "the weights do not say how they are stored"
+
+
+def _on_cpu(wish: Wish, exercise: Exercise, machine: Machine, reason: str) -> tuple[DoesNotFit | Placed, ...]:
+    for dtype, dtype_reason in _cpu_dtypes(wish, exercise):
+        needed = needed_bytes(exercise, dtype) + CPU_OVERHEAD_BYTES
+        if needed <= machine.available_bytes:
+            return (Placed("cpu", machine.cpu_name, reason, dtype, dtype_reason),)
+    return (DoesNotFit("cpu", needed, machine.available_bytes, "before loading"),)
+
+
+def _cpu_dtypes(wish: Wish, exercise: Exercise) -> list[tuple[str, str]]:
+    if wish.dtype != "auto":
+        return [(wish.dtype, "it was asked for with --dtype")]
+    if exercise.quantisation:
+        return [("auto", f"the weights are quantised with {exercise.quantisation}")]
+    return [("float32", "the CPU is exact and fastest in it"), ("bfloat16", "memory is short for float32")]
+
+
+def time_limit_s(exercise: Exercise, max_new_tokens: int) -> float:
+    """How long a run may take before it counts as hanging."""
+    weights = needed_bytes(exercise, "float32")
+    reading = exercise.stored_bytes / SLOWEST_READ_BYTES_PER_S
+    # Each token twice for the repetition, and as much again for the loss and the prompt.
+    return BASE_LIMIT_S + reading + 4 * max_new_tokens * weights / SLOWEST_TOKEN_BYTES_PER_S
+
+
+def memory_cap_bytes(exercise: Exercise, dtype: str, in_use_bytes: int, available_bytes: int) -> int:
+    """How much private memory a child on the CPU may have: what loading was measured to need, twice, and no more
+    than the machine has left. A mapping of the file counts as well as what is made of it."""
+    generous = 2 * exercise.stored_bytes + 2 * needed_bytes(exercise, dtype) + 2 * GIB
+    return in_use_bytes + min(generous, available_bytes)

@@ -1,0 +1,28 @@
+"""The texts that models are asked to work on. The answers are reported and never judged; that there is one, is."""
+
+CHAT_PROMPT = "What is the capital of France? Answer in one sentence."
+BASE_PROMPT = "The capital of France is"
+# Asks of a model that fills spans, as T5 does, and of one that rewrites its input alike.
+SPAN_PROMPT = "The capital of France is <extra_id_0>."
+MASKED_PROMPT = "The capital of France is {mask}."
+
+# Plain English of no special subject, long enough for a mean and short enough for a CPU.
+PARAGRAPH = (
+    "The old bakery at the end of the street opens before sunrise. By the time the first bus arrives, the windows are "
+    "already warm and the smell of fresh bread has reached the square. Most customers come for the same thing every "
+    "morning: a small loaf, a cup of coffee, and a few minutes of talk about the weather. On Saturdays the line goes "
+    "around the corner, because the owner's daughter makes the best apple cake in town."
+)
+
+RELATED = ("A man is playing a guitar on the stage.", "Somebody performs music with a guitar.")
+UNRELATED = "The stock market fell sharply after the announcement."
+
+QUERY = "How do I bake bread at home?"
+RELEVANT = (
+    "To bake bread, mix flour, water, salt and yeast, let the dough rise, then bake it in a hot oven for 35 minutes."
+)
+IRRELEVANT = "The football match was postponed because of heavy rain in the northern part of the country."
+
+QUESTION = "Where does Maria work?"
+CONTEXT = "Maria lives in a small village near the coast. She works in a bakery on the market square."
+OTHER_CONTEXT = "Maria is an astronomer. After her studies she moved north and works at an observatory in Norway."

@@ -1,0 +1,31 @@
+"""What the parent asks of its child: one JSON file, read once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelfetch.smoke.kind import Exercise
+from modelfetch.smoke.observations import read_value
+from modelfetch.smoke.placement import Wish
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model to exercise. `generation_limit_s` ends a slow generation early; it is then judged by what there is."""
+
+    folder: str
+    exercise: Exercise
+    wish: Wish
+    max_new_tokens: int
+    prompt: str | None
+    generation_limit_s: float
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def read_request(path: Path) -> Request:
+    """What `Request.write` wrote."""
+    return read_value(json.loads(path.read_text(encoding="utf-8")), Request)

@@ -1,0 +1,215 @@
+"""Runs the child process and hears it out: observations from one pipe, noise from another, an end in every case.
+
+Imports nothing that a model can touch, and judges nothing.
+
+- The child has a session of its own. When it is over, whatever is left in its process group is killed.
+- It reads nothing (stdin is empty), knows no token, and is told to stay offline.
+- Noise is kept to its last `LOG_BYTES`; a child that floods its output costs no disk and no memory here.
+- A hang ends at the time limit, a crash and the kernel's out-of-memory killer are told apart, and each is an `Ended`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import modelfetch
+from modelfetch.smoke.observations import Ended, Garbled, Observation, Started, from_line
+
+Listener = Callable[[Observation], None]
+
+LOG_BYTES = 16_384
+# The longest line an honest child writes is a list of 1000 names.
+MAX_LINE_BYTES = 4 << 20
+MAX_OBSERVATIONS = 10_000
+# How long output may still be on its way once the process is over.
+DRAIN_S = 2.0
+_READ_BYTES = 65_536
+
+_SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|proxy", re.IGNORECASE)
+# `-P` keeps the working folder off the path, where a model's own torch.py could lie; the last place is for ourselves.
+_BOOT = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+
+
+def child_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs `module` of this package in a fresh interpreter."""
+    ours = str(Path(modelfetch.__file__).parent.parent)
+    return [sys.executable, "-P", "-X", "faulthandler", "-c", _BOOT, ours, module, *arguments]
+
+
+def child_environment(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """`environment` without secrets, offline, with caches of its own, and with as many threads as there are cores."""
+    kept = {name: value for name, value in environment.items() if not _SECRET.search(name)}
+    return {
+        "OMP_NUM_THREADS": str(usable_cores()),
+        # Spinning at a barrier stands still where cores are shared: a factor of ten was measured.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_DYNAMIC": "FALSE",
+        "MKL_DYNAMIC": "FALSE",
+        **kept,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HOME": str(scratch / "hf"),
+        "HF_MODULES_CACHE": str(scratch / "modules"),
+        "NO_COLOR": "1",
+    }
+
+
+def usable_cores() -> int:
+    """The cores this process may use: those of its affinity, and no more than its container's share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+
+
+def run_child(
+    command: Sequence[str], *, environment: Mapping[str, str], scratch: Path, timeout_s: float, listener: Listener
+) -> tuple[Observation, ...]:
+    """Run `command`, to which the number of the pipe for observations is added; the last observation is `Ended`."""
+    read_end, write_end = os.pipe()
+    noise_end, noise = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [*command, str(write_end)],
+            stdin=subprocess.DEVNULL,
+            stdout=noise,
+            stderr=noise,
+            pass_fds=(write_end,),
+            start_new_session=True,
+            env=dict(environment),
+            cwd=scratch,
+        )
+    except BaseException:
+        os.close(read_end)
+        os.close(noise_end)
+        raise
+    finally:
+        os.close(write_end)
+        os.close(noise)
+    hearing = _Hearing(process, read_end, noise_end, listener)
+    try:
+        hearing.hear(timeout_s)
+    finally:
+        _end_group(process)
+        hearing.close()
+    return tuple(hearing.observations)
+
+
+class _Hearing:
+    """What was heard of one child so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], read_end: int, noise_end: int, listener: Listener) -> None:
+        self.observations: list[Observation] = []
+        self._process = process
+        self._read_end = read_end
+        self._noise_end = noise_end
+        self._listener = listener
+        self._line = bytearray()
+        self._log = bytearray()
+        self._phase = "start"
+
+    def hear(self, timeout_s: float) -> None:
+        """Listen until the process is over or its time is."""
+        started = time.monotonic()
+        oom_kills = _oom_kills()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._read_end, selectors.EVENT_READ, self._take_observations)
+            selector.register(self._noise_end, selectors.EVENT_READ, self._take_noise)
+            over = False
+            while not over and (left := started + timeout_s - time.monotonic()) > 0:
+                self._pump(selector, min(left, 0.1))
+                over = _is_over(self._process)
+            _kill_group(self._process)
+            drained = time.monotonic() + DRAIN_S
+            while selector.get_map() and time.monotonic() < drained:
+                self._pump(selector, 0.1)
+        status = self._process.wait()
+        signal_name = signal.Signals(-status).name if status < 0 else None
+        self._observe(
+            Ended(
+                exit_status=status if status >= 0 else None,
+                signal=signal_name,
+                timed_out=not over,
+                seconds=time.monotonic() - started,
+                phase=self._phase,
+                oom_kills=_oom_kills() - oom_kills,
+                log=self._log.decode("utf-8", "replace"),
+            )
+        )
+
+    def close(self) -> None:
+        os.close(self._read_end)
+        os.close(self._noise_end)
+
+    def _pump(self, selector: selectors.BaseSelector, wait_s: float) -> None:
+        for key, _ in selector.select(wait_s):
+            data = os.read(key.fd, _READ_BYTES)
+            if data:
+                key.data(data)
+            else:
+                selector.unregister(key.fd)
+
+    def _take_noise(self, data: bytes) -> None:
+        self._log += data
+        del self._log[:-LOG_BYTES]
+
+    def _take_observations(self, data: bytes) -> None:
+        self._line += data
+        *lines, rest = self._line.split(b"\n")
+        self._line = rest
+        if len(rest) > MAX_LINE_BYTES:
+            self._line.clear()
+            self._observe(Garbled(f"a line of more than {MAX_LINE_BYTES} bytes"))
+        for line in lines:
+            self._observe(from_line(line.decode("utf-8", "replace")))
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, Started):
+            self._phase = observation.phase
+        if len(self.observations) < MAX_OBSERVATIONS or isinstance(observation, Ended):
+            self.observations.append(observation)
+            self._listener(observation)
+
+
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended. It is not reaped by asking: its number stays its own until its group is killed."""
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Nothing is left of the child, however we come to leave it: Ctrl-C included."""
+    if process.returncode is None:
+        _kill_group(process)
+        process.wait()
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for memory on this machine."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
