@@ -30,6 +30,7 @@ DEFAULT_REVISIONS = frozenset({"main", "master"})
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _QUANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HUB_PREFIX = re.compile(r"([a-z][a-z0-9]*):(?://)?(?=[^/])")
 _PAGE_WORDS = frozenset({"tree", "blob", "resolve", "files", "file", "summary"})
@@ -95,6 +96,11 @@ def parse(text: str) -> Reference:
         raise _malformed(text, "nothing follows the `@`")
     owner, name = _split_repo(repo, text)
     return Reference(owner, name, hub, _check_revision(revision, text) if at else None, _check_quant(quant, text))
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether `revision` is a full commit, which never changes its content."""
+    return revision is not None and bool(_COMMIT.fullmatch(revision))
 
 
 def _split_quant(text: str) -> tuple[str, str | None]:

@@ -78,10 +78,12 @@ def select(
     Raises:
         NotFoundError: a pattern of `include` or the `quant` matches nothing.
     """
+    left: list[Entry] = []
+    taken = None
     if include:
-        chosen, left, taken = _included(entries, include), [], None
+        chosen = _included(entries, include)
     elif all_files:
-        chosen, left, taken = list(entries), [], None
+        chosen = list(entries)
     else:
         chosen, left, taken = _default(entries, quant)
     kept = tuple(entry for entry in chosen if not _matches_any(entry.path, exclude))

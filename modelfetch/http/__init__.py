@@ -5,8 +5,8 @@ here.
 """
 
 from modelfetch.http.client import Answer, Client
-from modelfetch.http.firewall import Credential, is_loopback
+from modelfetch.http.firewall import Credential
 from modelfetch.http.network import Network
 from modelfetch.http.session import Response, Session
 
-__all__ = ["Answer", "Client", "Credential", "Network", "Response", "Session", "is_loopback"]
+__all__ = ["Answer", "Client", "Credential", "Network", "Response", "Session"]

@@ -8,12 +8,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
-from modelfetch.config.values import origin_of
+from modelfetch.config import may_carry_token, origin_of
 from modelfetch.planning.retry import Fault, FaultError, Kind
 from modelfetch.redact import redact_url
 
@@ -28,10 +27,7 @@ class Credential:
 
 def headers_for(url: str, headers: Mapping[str, str], credential: Credential | None) -> dict[str, str]:
     """`headers`, with the credential's where `url` is its origin and the way there is private."""
-    if credential is None or origin_of(url) != credential.origin:
-        return dict(headers)
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+    if credential is None or origin_of(url) != credential.origin or not may_carry_token(url):
         return dict(headers)
     return {**headers, **credential.headers}
 
@@ -58,12 +54,3 @@ def redirect_target(url: str, location: str | None) -> str:
         raise FaultError(Fault(Kind.REDIRECT, f"steps down to plain http at {parts.hostname}"))
     return target
 
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -16,7 +16,7 @@ from functools import cached_property
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # in no stub
 
-from modelfetch.http.firewall import is_loopback
+from modelfetch.config import is_loopback
 from modelfetch.planning.retry import Fault, FaultError, Kind
 
 CONNECT_TIMEOUT_S = 5.0
@@ -42,7 +42,7 @@ class Network:
         """The proxy URL for `origin`, None where it is reached directly."""
         parts = urlsplit(origin)
         host = parts.hostname or ""
-        if is_loopback(host) or proxy_bypass_environment(parts.netloc, self._proxies):
+        if is_loopback(origin) or proxy_bypass_environment(parts.netloc, self._proxies):
             return None
         return self._proxies.get(parts.scheme) or self._proxies.get("all")
 

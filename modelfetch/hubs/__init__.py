@@ -6,6 +6,6 @@ same door.
 
 from modelfetch.hubs.base import Hub, Offer
 from modelfetch.hubs.registry import hub
-from modelfetch.hubs.resolve import Resolution, resolve
+from modelfetch.hubs.resolve import Resolution, credential_for, resolve
 
-__all__ = ["Hub", "Offer", "Resolution", "hub", "resolve"]
+__all__ = ["Hub", "Offer", "Resolution", "credential_for", "hub", "resolve"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelfetch.config import Endpoint
@@ -58,8 +58,9 @@ def resolve(
     tokens: Mapping[str, str],
     network: Network,
     listener: Listener,
+    enough: Callable[[Offer], bool],
 ) -> Resolution:
-    """Find out who has `reference`.
+    """Find out who has `reference`. Once an offer is `enough`, the other endpoints are not waited for.
 
     Raises:
         NotFoundError: nobody has it, and somebody said so.
@@ -67,7 +68,7 @@ def resolve(
         NoSourceError: no endpoint could be asked.
     """
     listener(Resolving(str(reference), tuple(endpoint.name for endpoint in endpoints)))
-    outcomes = _ask_all(reference, endpoints, tokens, network, listener)
+    outcomes = _ask_all(_start_asking(reference, endpoints, tokens, network), listener, enough)
     offers = tuple(
         Offer(endpoint, manifest)
         for endpoint in endpoints
@@ -83,36 +84,46 @@ def resolve(
     return Resolution(offers, refusals)
 
 
+@dataclass(frozen=True)
+class _Inquiry:
+    """Every endpoint is being asked by a thread of its own; `answers` is where they come in."""
+
+    clients: tuple[EndpointClient, ...]
+    answers: queue.SimpleQueue[tuple[Endpoint, Manifest | ModelfetchError]]
+
+
+def _start_asking(
+    reference: Reference, endpoints: Sequence[Endpoint], tokens: Mapping[str, str], network: Network
+) -> _Inquiry:
+    clients = tuple(EndpointClient(Client(network), each, credential_for(each, tokens)) for each in endpoints)
+    inquiry = _Inquiry(clients, queue.SimpleQueue())
+    for client in clients:
+        # Daemons: an endpoint that never answers must not keep the process from ending.
+        threading.Thread(target=_ask, args=(reference, client, inquiry.answers), daemon=True).start()
+    return inquiry
+
+
 def _ask_all(
-    reference: Reference,
-    endpoints: Sequence[Endpoint],
-    tokens: Mapping[str, str],
-    network: Network,
-    listener: Listener,
+    inquiry: _Inquiry, listener: Listener, enough: Callable[[Offer], bool]
 ) -> dict[str, Manifest | ModelfetchError]:
     """What each endpoint answered; one that took too long after another's offer is not among them."""
-    answers: queue.SimpleQueue[tuple[Endpoint, Manifest | ModelfetchError]] = queue.SimpleQueue()
-    clients = []
-    for endpoint in endpoints:
-        client = EndpointClient(Client(network), endpoint, credential_for(endpoint, tokens))
-        clients.append(client)
-        # Daemons: an endpoint that never answers must not keep the process from ending.
-        threading.Thread(target=_ask, args=(reference, client, answers), daemon=True).start()
     outcomes: dict[str, Manifest | ModelfetchError] = {}
     deadline: float | None = None
-    while len(outcomes) < len(endpoints):
+    while len(outcomes) < len(inquiry.clients):
         timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            endpoint, outcome = answers.get(timeout=timeout_s)
+            endpoint, outcome = inquiry.answers.get(timeout=timeout_s)
         except queue.Empty:
             break
         outcomes[endpoint.name] = outcome
-        if isinstance(outcome, Manifest):
-            listener(Resolved(endpoint.name, outcome.commit, None))
-            deadline = deadline or time.monotonic() + GRACE_S
-        else:
+        if not isinstance(outcome, Manifest):
             listener(Resolved(endpoint.name, None, outcome.message))
-    for client in clients:
+            continue
+        listener(Resolved(endpoint.name, outcome.commit, None))
+        deadline = deadline or time.monotonic() + GRACE_S
+        if enough(Offer(endpoint, outcome)):
+            break
+    for client in inquiry.clients:
         client.client.abort()
     return outcomes
 

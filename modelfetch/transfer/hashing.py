@@ -20,15 +20,12 @@ class RunningDigest:
     def __init__(self, entry: Entry) -> None:
         self.position = 0
         self._sha256 = hashlib.sha256()
-        self._git_sha1 = None
-        if not entry.lfs:
-            # A git blob's id is the sha1 of a header and the content; git chose sha1, security does not rest on it.
-            self._git_sha1 = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
+        # A git blob's id is the sha1 of a header and the content; git chose sha1, security does not rest on it.
+        self._git_sha1 = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
 
     def update(self, data: memoryview | bytes) -> None:
         self._sha256.update(data)
-        if self._git_sha1:
-            self._git_sha1.update(data)
+        self._git_sha1.update(data)
         self.position += len(data)
 
     def catch_up(self, partial: Partial, frontier: int, buffer: memoryview) -> None:
@@ -40,7 +37,7 @@ class RunningDigest:
             self.update(buffer[:count])
 
     def digests(self) -> Digests:
-        return Digests(self._sha256.hexdigest(), self._git_sha1.hexdigest() if self._git_sha1 else None)
+        return Digests(self._sha256.hexdigest(), self._git_sha1.hexdigest())
 
 
 def new_buffer() -> memoryview:

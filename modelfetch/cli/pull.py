@@ -1,0 +1,179 @@
+"""`modelfetch pull`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelfetch.cli._output import format_bytes, format_duration, print_json, say
+
+if TYPE_CHECKING:
+    from modelfetch.cli._progress import PullProgress
+    from modelfetch.config import Settings
+    from modelfetch.pull import Pulled, Request
+
+_EPILOG = """\b
+Examples:
+  modelfetch pull Qwen/Qwen3-0.6B
+  modelfetch pull Qwen/Qwen3-0.6B --source modelscope
+  modelfetch pull Qwen/Qwen3-0.6B --endpoint https://hf-mirror.com
+  modelfetch pull bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M --local-dir /data/qwen
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("references", metavar="REF...", nargs=-1, required=True)
+@click.option(
+    "--source", metavar="NAME", help="auto, huggingface (hf), modelscope (ms), or an endpoint of mirrors.yaml."
+)
+@click.option("--endpoint", "endpoints", metavar="NAME|URL", multiple=True, help="Only from here; may be repeated.")
+@click.option("--send-token-to", "origins", metavar="ORIGIN", multiple=True, help="An origin that may see your token.")
+@click.option("--revision", metavar="R", help="A branch, a tag or a commit; the default branch otherwise.")
+@click.option("--include", metavar="GLOB", multiple=True, help="Exactly these files; may be repeated.")
+@click.option("--exclude", metavar="GLOB", multiple=True, help="Not these files; may be repeated.")
+@click.option("--all-files", is_flag=True, help="Also other formats of the same weights.")
+@click.option(
+    "--local-dir", type=click.Path(file_okay=False, path_type=Path), help="Put the files in this folder, too."
+)
+@click.option("--link/--no-link", default=True, help="Make the view that transformers finds (default: yes).")
+@click.option("--connections", type=click.IntRange(1, 64), help="At most so many at once for each endpoint.")
+@click.option("--limit-rate", metavar="SIZE", help="Bytes per second, such as 20M.")
+@click.option("--offline", is_flag=True, help="Use no network: what the store has, or an error.")
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notes; errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell every step and fault.")
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    references: tuple[str, ...],
+    source: str | None,
+    endpoints: tuple[str, ...],
+    origins: tuple[str, ...],
+    revision: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    all_files: bool,
+    local_dir: Path | None,
+    link: bool,
+    connections: int | None,
+    limit_rate: str | None,
+    offline: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Bring models: fast, whole, verified, and kept once for every tool.
+
+    REF is [hub:]owner/name[@revision][:QUANT], or the address of a model's page.
+
+    Whatever stops a pull, the same command goes on from there.
+    """
+    from modelfetch import config
+    from modelfetch.pull import Request
+    from modelfetch.reference import parse
+
+    settings = _with_options(config.load(), connections, limit_rate, offline=offline)
+    requests = [
+        Request(
+            reference=parse(text).at(revision),
+            source=source,
+            endpoints=endpoints,
+            send_tokens_to=origins,
+            include=include,
+            exclude=exclude,
+            all_files=all_files,
+            local_dir=local_dir,
+            link=link,
+            dry_run=dry_run,
+        )
+        for text in references
+    ]
+    documents = [_pull(request, settings, as_json=as_json, quiet=quiet, verbose=verbose) for request in requests]
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else documents)
+
+
+def _with_options(settings: Settings, connections: int | None, limit_rate: str | None, *, offline: bool) -> Settings:
+    from modelfetch.config import parse_size
+
+    return replace(
+        settings,
+        connections=connections or settings.connections,
+        limit_rate=parse_size(limit_rate) if limit_rate else settings.limit_rate,
+        offline=offline or settings.offline,
+    )
+
+
+def _pull(request: Request, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool) -> dict[str, Any]:
+    from modelfetch.cli._progress import PullProgress
+    from modelfetch.pull import run
+
+    with PullProgress(quiet=quiet, verbose=verbose) as progress:
+        pulled = run(request, settings=settings, listener=progress)
+    if not quiet:
+        _tell(request, pulled, progress)
+    if not as_json and pulled.folder:
+        click.echo(pulled.folder)
+    return _document(pulled, request)
+
+
+def _tell(request: Request, pulled: Pulled, progress: PullProgress) -> None:
+    """The closing sentence: how much, how fast, from where, what was reused, what misbehaved."""
+    to_fetch = sum(file.size for file in pulled.files if file.state == "fetched")
+    if request.dry_run:
+        say(f"would fetch {format_bytes(to_fetch)}; nothing was fetched")
+        return
+    report, parts = pulled.report, []
+    if report and report.transferred_bytes:
+        whole = report.transferred_bytes
+        shares = sorted(report.bytes_by_endpoint.items(), key=lambda item: -item[1])
+        froms = ", ".join(f"{name} {sent * 100 // whole}%" if len(shares) > 1 else name for name, sent in shares)
+        speed = f"{format_bytes(whole / max(pulled.seconds, 0.001))}/s"
+        parts.append(f"fetched {format_bytes(whole)} in {format_duration(pulled.seconds)} ({speed}) from {froms}")
+    if report and report.resumed_bytes:
+        parts.append(f"went on from {format_bytes(report.resumed_bytes)}")
+    if pulled.bytes_reused:
+        parts.append(f"{format_bytes(pulled.bytes_reused)} were here already")
+    if report:
+        parts += [f"{', '.join(names)} sent wrong bytes of {path}" for path, names in report.wrong_senders.items()]
+    parts += [f"{name}: {what}, {count} times" for (name, what), count in progress.faults.most_common(3)]
+    for note in pulled.late_notes:
+        say(f"  {note}")
+    say(f"{pulled.manifest.repo}: every byte verified; {'; '.join(parts) or 'nothing to do'}", style="green")
+
+
+def _document(pulled: Pulled, request: Request) -> dict[str, Any]:
+    manifest, report = pulled.manifest, pulled.report
+    return {
+        "repo": manifest.repo,
+        "hub": manifest.hub,
+        "revision": manifest.revision,
+        "commit": manifest.commit,
+        "snapshot": str(pulled.folder) if pulled.folder else None,
+        "dry_run": request.dry_run,
+        "bytes_total": pulled.bytes_total,
+        "bytes_transferred": report.transferred_bytes if report else 0,
+        "bytes_reused": pulled.bytes_reused,
+        "bytes_resumed": report.resumed_bytes if report else 0,
+        "seconds": round(pulled.seconds, 3),
+        "licence": manifest.facts.licence,
+        "gated": manifest.facts.gated,
+        "notes": [*pulled.notes, *pulled.late_notes],
+        "sources": [
+            {
+                "endpoint": name,
+                "bytes": report.bytes_by_endpoint.get(name, 0),
+                "failures": report.failures_by_endpoint.get(name, 0),
+            }
+            for name in sorted(report.bytes_by_endpoint.keys() | report.failures_by_endpoint.keys())
+        ]
+        if report
+        else [],
+        "files": [
+            {"path": file.path, "size": file.size, "sha256": file.sha256, "state": file.state} for file in pulled.files
+        ],
+    }
