@@ -41,7 +41,6 @@ class Network:
     def proxy_for(self, origin: str) -> str | None:
         """The proxy URL for `origin`, None where it is reached directly."""
         parts = urlsplit(origin)
-        host = parts.hostname or ""
         if is_loopback(origin) or proxy_bypass_environment(parts.netloc, self._proxies):
             return None
         return self._proxies.get(parts.scheme) or self._proxies.get("all")
