@@ -41,6 +41,14 @@ def load(environment: Mapping[str, str] | None = None, *, user_file: Path | None
     return _Layers(dict(os.environ) if environment is None else environment).load(user_file)
 
 
+def load_built_in(environment: Mapping[str, str]) -> Settings:
+    """The built-in endpoints and the user's folders, and nothing that can be wrong: for whoever must go on."""
+    folders = ("HOME", "XDG_CACHE_HOME", "MODELFETCH_HOME", "HF_HOME", "HF_HUB_CACHE", "MODELSCOPE_CACHE")
+    kept = {name: environment[name] for name in folders if name in environment}
+    # The saved token may be what is wrong.
+    return load({**kept, "HF_TOKEN_PATH": os.devnull}, user_file=_built_in_file())
+
+
 def user_mirrors_file(environment: Mapping[str, str]) -> Path:
     """Where the user's mirrors.yaml is read from, whether it is there or not."""
     if environment.get("MODELFETCH_CONFIG"):
@@ -48,6 +56,13 @@ def user_mirrors_file(environment: Mapping[str, str]) -> Path:
     return (
         _platform_folder(environment, "XDG_CONFIG_HOME", platformdirs.user_config_path("modelfetch")) / "mirrors.yaml"
     )
+
+
+def saved_token_file(environment: Mapping[str, str]) -> Path:
+    """Where Hugging Face's own `login` saves its token, whether it is there or not."""
+    if environment.get("HF_TOKEN_PATH"):
+        return variables.path(environment["HF_TOKEN_PATH"], environment)
+    return _hf_home(environment) / "token"
 
 
 @dataclass
@@ -59,13 +74,12 @@ class _Layers:
         endpoints = self._endpoint_variables(self._endpoints(user_file))
         kept = {f"endpoints.{endpoint.name}" for endpoint in endpoints}
         self.origins = {name: self.origins[name] for name in self.origins if name in kept}
-        hf_home = self._hf_home()
         return Settings(
             home=self._path("home", ("MODELFETCH_HOME",), self._default_home(), ("XDG_CACHE_HOME",)),
             hf_cache=self._path(
                 "hf_cache",
                 ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
-                hf_home / "hub",
+                _hf_home(self.environment) / "hub",
                 ("HF_HOME", "XDG_CACHE_HOME"),
             ),
             modelscope_cache=self._path(
@@ -78,7 +92,7 @@ class _Layers:
             offline=self._offline(),
             connections=self._connections(),
             limit_rate=self._limit_rate(),
-            tokens=self._tokens(hf_home),
+            tokens=self._tokens(),
             origins=self.origins,
         )
 
@@ -94,13 +108,6 @@ class _Layers:
 
     def _default_home(self) -> Path:
         return _platform_folder(self.environment, "XDG_CACHE_HOME", platformdirs.user_cache_path("modelfetch"))
-
-    def _hf_home(self) -> Path:
-        if self.environment.get("HF_HOME"):
-            return variables.path(self.environment["HF_HOME"], self.environment).absolute()
-        if self.environment.get("XDG_CACHE_HOME"):
-            return Path(self.environment["XDG_CACHE_HOME"]) / "huggingface"
-        return variables.home_folder(self.environment) / ".cache" / "huggingface"
 
     def _endpoints(self, user_file: Path | None) -> tuple[Endpoint, ...]:
         """The built-in entries under the user's."""
@@ -190,7 +197,7 @@ class _Layers:
             facts = {**error.facts, "got": f"`{text}`"}
             raise ConfigError("`MODELFETCH_LIMIT_RATE` cannot be used", facts=facts) from error
 
-    def _tokens(self, hf_home: Path) -> dict[str, str]:
+    def _tokens(self) -> dict[str, str]:
         tokens: dict[str, str] = {}
         for hub, names in (
             ("huggingface", ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")),
@@ -202,13 +209,20 @@ class _Layers:
                 tokens[hub] = found
                 self.origins[f"tokens.{hub}"] = name
         if "huggingface" not in tokens:
-            path = self.environment.get("HF_TOKEN_PATH")
-            file = variables.path(path, self.environment) if path else hf_home / "token"
+            file = saved_token_file(self.environment)
             saved = variables.token(str(file), _saved_token(file))
             if saved:
                 tokens["huggingface"] = saved
                 self.origins["tokens.huggingface"] = str(file)
         return tokens
+
+
+def _hf_home(environment: Mapping[str, str]) -> Path:
+    if environment.get("HF_HOME"):
+        return variables.path(environment["HF_HOME"], environment).absolute()
+    if environment.get("XDG_CACHE_HOME"):
+        return Path(environment["XDG_CACHE_HOME"]) / "huggingface"
+    return variables.home_folder(environment) / ".cache" / "huggingface"
 
 
 def _platform_folder(environment: Mapping[str, str], variable: str, default: Path) -> Path:

@@ -1,0 +1,290 @@
+"""The CUDA driver: whether it starts, whether its parts belong together, and the toolkit beside it.
+
+- The code of `cuInit` decides; that `nvidia-smi` works says nothing about CUDA.
+- A driver that aborts or hangs in the child is a crash that is reported, not suffered.
+- A missing nvcc is information: torch brings its own CUDA, and only building extensions needs a toolkit.
+- CUDA libraries on LD_LIBRARY_PATH break torch before 2.6 and no later one; `libcuda.so.1` from elsewhere breaks all.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from modelfetch.doctor.checks.check import Check, note, well
+from modelfetch.doctor.checks.gpu import CONTAINER_FIX, NO_CUDA, PROVE_CUDA
+from modelfetch.doctor.codes import (
+    CUDA_TROUBLES,
+    FOREIGN_LIBRARY_CODES,
+    NO_DEVICE,
+    NVML_LIBRARY_MISMATCH,
+    NVML_TROUBLES,
+    Trouble,
+)
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.finding import Finding, Rank, Severity
+from modelfetch.doctor.machine import Machine
+from modelfetch.doctor.probes.hardware import HardwareFacts
+from modelfetch.doctor.probes.native import CudaFacts, NvmlFacts
+from modelfetch.doctor.probes.toolkit import ToolkitFacts
+from modelfetch.doctor.probes.torch_files import TorchFacts
+from modelfetch.doctor.tables import OLDEST_KEPT_BRANCH, Version, cuda_of, version, written
+
+# NVML says 999 in a container whose devices systemd took away, and for nothing else that is known.
+_NVML_UNKNOWN = 999
+
+# From here on torch finds its CUDA libraries by its own path, whatever LD_LIBRARY_PATH says.
+_TORCH_WITH_OWN_PATH: Version = (2, 6)
+
+
+def driver_version(facts: Facts) -> Version:
+    """The kernel driver's version, from the kernel if it says so and else from NVML; empty where nobody does."""
+    return version(facts[HardwareFacts].module_version or facts[NvmlFacts].driver or "")
+
+
+def check_cuda(facts: Facts) -> list[Finding]:
+    hardware, cuda = facts[HardwareFacts], facts[CudaFacts]
+    if cuda.ended != "well":
+        return [_native_crash("drv.cuda-init", "the CUDA driver", "cuInit", cuda.ended)]
+    if cuda.library_error is not None:
+        return [_no_library(hardware, cuda.library_error)] if hardware.has_gpu else []
+    if cuda.init_code == 0:
+        title = f"the CUDA driver starts and shows {len(cuda.devices)} GPU{'' if len(cuda.devices) == 1 else 's'}"
+        return [well("cuda", title, library=cuda.library, driver_api=cuda.driver_api)]
+    if cuda.init_code == NO_DEVICE and not hardware.has_gpu:
+        return []
+    foreign = _foreign_library(cuda, facts[Machine].environment.get("LD_LIBRARY_PATH", ""))
+    if foreign:
+        return [foreign]
+    trouble = CUDA_TROUBLES.get(
+        cuda.init_code or 0, Trouble(f"the CUDA driver does not start (error {cuda.init_code})")
+    )
+    return [
+        Finding(
+            "drv.cuda-init",
+            Severity.ERROR,
+            trouble.title,
+            {"cuInit": cuda.init_code, "library": cuda.library, "driver_api": cuda.driver_api},
+            effect=NO_CUDA,
+            rank=Rank.CUDA,
+            advice=trouble.advice,
+            fix=_with_branch(trouble.fix, driver_version(facts)),
+            verify=PROVE_CUDA,
+        )
+    ]
+
+
+def _with_branch(commands: tuple[str, ...], driver: Version) -> tuple[str, ...]:
+    branch = str(driver[0]) if driver else "BRANCH"
+    return tuple(command.replace("{branch}", branch) for command in commands)
+
+
+def _native_crash(name: str, what: str, call: str, ended: str) -> Finding:
+    how = "did not answer" if ended == "hung" else f"died with {ended}"
+    return Finding(
+        name,
+        Severity.CRASHED,
+        f"{what} {how} when asked to start",
+        {"call": call, "ended": ended},
+        effect=NO_CUDA,
+        rank=Rank.CUDA,
+        advice="`sudo dmesg` says more, in lines with NVRM or Xid. A process that imports torch would do the same.",
+        fix=("sudo reboot",),
+        verify=PROVE_CUDA,
+    )
+
+
+def _no_library(hardware: HardwareFacts, error: str) -> Finding:
+    if hardware.in_wsl:
+        name, title = "wsl.driver", "WSL does not offer the Windows driver's `libcuda.so.1`"
+        advice = "Run it in Windows, with a current NVIDIA driver there and none in WSL."
+        fix: tuple[str, ...] = ("wsl --update",)
+    elif hardware.in_container:
+        name, title = "ctr.runtime", "the container was started without NVIDIA's runtime"
+        advice, fix = "In Kubernetes, ask for `nvidia.com/gpu`.", CONTAINER_FIX
+    else:
+        name, title = "drv.no-library", "the driver's library `libcuda.so.1` cannot be opened"
+        advice, fix = "Install the driver's libraries in the version of its kernel module.", ("sudo ldconfig",)
+    return Finding(
+        name,
+        Severity.ERROR,
+        title,
+        {"error": error},
+        effect=NO_CUDA,
+        rank=Rank.HARDWARE if hardware.in_container else Rank.DRIVER,
+        advice=advice,
+        fix=fix,
+        verify=PROVE_CUDA,
+    )
+
+
+def _foreign_library(cuda: CudaFacts, search_path: str) -> Finding | None:
+    """The finding for a libcuda that is a stub or of the compatibility package and does not go with the driver."""
+    if cuda.init_code not in FOREIGN_LIBRARY_CODES or not re.search(r"/(compat|stubs)/", cuda.library or ""):
+        return None
+    folder = str(PurePosixPath(cuda.library or "").parent)
+    rest = [entry for entry in search_path.split(":") if entry and entry.rstrip("/") != folder]
+    return Finding(
+        "drv.compat-lib",
+        Severity.ERROR,
+        f"the loader takes `libcuda.so.1` from `{folder}`, and it does not go with the driver",
+        {"library": cuda.library, "cuInit": cuda.init_code},
+        effect=NO_CUDA,
+        rank=Rank.DRIVER,
+        advice="" if folder in search_path else "The folder is named in /etc/ld.so.conf.d.",
+        fix=(f"export LD_LIBRARY_PATH={':'.join(rest)}" if rest else "unset LD_LIBRARY_PATH",),
+        verify=PROVE_CUDA,
+    )
+
+
+def check_driver(facts: Facts) -> list[Finding]:
+    hardware, nvml, cuda = facts[HardwareFacts], facts[NvmlFacts], facts[CudaFacts]
+    if not hardware.has_gpu:
+        return []
+    fault = _driver_fault(hardware, nvml, cuda)
+    driver = driver_version(facts)
+    if fault or not driver:
+        return [fault] if fault else []
+    served = f", which serves CUDA {written(cuda_of(cuda.driver_api))}" if cuda.driver_api else ""
+    if driver[0] < OLDEST_KEPT_BRANCH:
+        return [
+            Finding(
+                "drv.eol",
+                Severity.WARNING,
+                f"the driver is {written(driver)}{served}, and its branch gets no fixes any more",
+                {"driver": written(driver)},
+                rank=Rank.DRIVER,
+                advice=f"Install branch {OLDEST_KEPT_BRANCH} or newer on the host.",
+                verify="modelfetch doctor driver",
+            )
+        ]
+    return [well("driver", f"the driver is {written(driver)}{served}", driver=written(driver))]
+
+
+def _driver_fault(hardware: HardwareFacts, nvml: NvmlFacts, cuda: CudaFacts) -> Finding | None:
+    if nvml.ended != "well":
+        return _native_crash("drv.nvml", "NVIDIA's management library", "nvmlInit", nvml.ended)
+    mismatch = _mismatch(hardware, cuda)
+    if mismatch or not nvml.init_code:
+        return mismatch
+    return _nvml_fault(nvml.init_code, hardware)
+
+
+def _mismatch(hardware: HardwareFacts, cuda: CudaFacts) -> Finding | None:
+    """The finding for libraries that are not of the kernel module's version, told by the library's file name."""
+    library = re.search(r"libcuda\.so\.(\d+\.\d+(?:\.\d+)?)$", cuda.library or "")
+    if not library or not hardware.module_version or "/compat/" in (cuda.library or ""):
+        return None
+    if version(library.group(1)) == version(hardware.module_version):
+        return None
+    return Finding(
+        "drv.mismatch",
+        Severity.ERROR,
+        f"the kernel module is {hardware.module_version} and the driver's libraries are {library.group(1)}",
+        {"module": hardware.module_version, "library": cuda.library},
+        effect=NO_CUDA,
+        rank=Rank.DRIVER,
+        advice="The driver was upgraded under the loaded module.",
+        fix=("sudo reboot",),
+        verify=PROVE_CUDA,
+    )
+
+
+def _nvml_fault(code: int, hardware: HardwareFacts) -> Finding:
+    name = "drv.mismatch" if code == NVML_LIBRARY_MISMATCH else "drv.nvml"
+    trouble = NVML_TROUBLES.get(code, Trouble(f"NVIDIA's management library does not start (error {code})"))
+    if code == _NVML_UNKNOWN and hardware.in_container:
+        name = "ctr.lost-gpu"
+        trouble = Trouble(
+            "the container lost its GPU",
+            advice="A reload of systemd took the device away. A container with CDI or `--device` keeps it.",
+            fix=("docker restart …",),
+        )
+    return Finding(
+        name,
+        Severity.ERROR,
+        trouble.title,
+        {"nvmlInit": code, "module": hardware.module_version},
+        effect=NO_CUDA,
+        rank=Rank.DRIVER,
+        advice=trouble.advice,
+        fix=trouble.fix,
+        verify=PROVE_CUDA,
+    )
+
+
+def check_toolkit(facts: Facts) -> list[Finding]:
+    toolkit, torch = facts[ToolkitFacts], facts[TorchFacts]
+    findings = []
+    if toolkit.nvcc is None:
+        findings.append(note("cuda.nvcc", "there is no nvcc, which only building extensions needs"))
+    elif torch.cuda and toolkit.nvcc_version and toolkit.nvcc_version[0] != torch.cuda_version[0]:
+        findings.append(
+            Finding(
+                "cuda.nvcc-major",
+                Severity.WARNING,
+                f"nvcc is of CUDA {written(toolkit.nvcc_version)} and torch of CUDA {torch.cuda}",
+                {"nvcc": toolkit.nvcc},
+                rank=Rank.PACKAGES,
+                advice="It matters only for building extensions such as flash-attn.",
+                fix=(f"export CUDA_HOME=/usr/local/cuda-{torch.cuda}",),
+                verify="modelfetch doctor nvcc",
+            )
+        )
+    else:
+        findings.append(well("nvcc", f"nvcc is of CUDA {written(toolkit.nvcc_version) or '?'}", nvcc=toolkit.nvcc))
+    if not toolkit.home_exists:
+        findings.append(
+            Finding(
+                "cuda.home",
+                Severity.WARNING,
+                f"CUDA_HOME names `{toolkit.home}`, which is not there",
+                fix=("unset CUDA_HOME CUDA_PATH",),
+                verify="modelfetch doctor nvcc",
+            )
+        )
+    if toolkit.shadowing:
+        findings.append(_shadowing(toolkit.shadowing, torch))
+    return findings
+
+
+def _shadowing(folders: tuple[str, ...], torch: TorchFacts) -> Finding:
+    breaks = bool(torch.cuda) and version(torch.release) < _TORCH_WITH_OWN_PATH
+    return Finding(
+        "cuda.ldpath",
+        Severity.ERROR if breaks else Severity.WARNING,
+        f"LD_LIBRARY_PATH puts the CUDA libraries of `{folders[0]}` before torch's own",
+        {"folders": list(folders)},
+        effect="torch may load the wrong CUDA libraries" if breaks else "",
+        rank=Rank.TORCH,
+        fix=("unset LD_LIBRARY_PATH",),
+        verify="modelfetch doctor nvcc",
+    )
+
+
+CHECKS = (
+    Check(
+        "driver",
+        "gpu",
+        "the driver's version, and whether its parts belong together",
+        (HardwareFacts, NvmlFacts, CudaFacts),
+        ("drv.mismatch", "drv.nvml", "drv.eol", "ctr.lost-gpu"),
+        check_driver,
+    ),
+    Check(
+        "cuda",
+        "gpu",
+        "whether the CUDA driver starts, and which library the loader takes",
+        (HardwareFacts, CudaFacts, NvmlFacts),
+        ("drv.cuda-init", "drv.no-library", "drv.compat-lib", "ctr.runtime", "wsl.driver"),
+        check_cuda,
+    ),
+    Check(
+        "nvcc",
+        "gpu",
+        "the CUDA toolkit, and CUDA libraries that stand before torch's",
+        (ToolkitFacts, TorchFacts),
+        ("cuda.nvcc", "cuda.nvcc-major", "cuda.home", "cuda.ldpath"),
+        check_toolkit,
+    ),
+)

@@ -1,0 +1,166 @@
+"""Python and its packages: which interpreter, which versions, and whether they go together.
+
+- What goes together is what the packages' own metadata says, not a table of ours.
+- Packages that only some models or some tools need are warnings; torch's and transformers' own needs are errors.
+- Missing byte code is a warning only where it stays missing: every process compiles nine hundred modules then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelfetch.doctor.checks.check import Check, note, well
+from modelfetch.doctor.checks.torch import NO_MODELS
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.finding import Finding, Rank, Severity
+from modelfetch.doctor.machine import Machine
+from modelfetch.doctor.probes.packages import SHOWN, InterpreterFacts, PackageFacts
+from modelfetch.doctor.tables import version
+
+# What a smoke test imports. What another package wants and lacks breaks that package only.
+_NEEDED_TO_RUN = {"torch", "torchvision", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface-hub"}
+
+_NAMES = {"torch": "torch.nvidia-libs", "torchvision": "torch.vision-mismatch", "torchaudio": "torch.vision-mismatch"}
+
+
+def check_interpreter(facts: Facts) -> list[Finding]:
+    interpreter = facts[InterpreterFacts]
+    if interpreter.is_active:
+        return [well("interpreter", f"python {interpreter.release}", executable=interpreter.executable)]
+    return [
+        Finding(
+            "py.which",
+            Severity.WARNING,
+            f"doctor runs in `{interpreter.prefix}`, and the active environment is `{interpreter.active}`",
+            {"executable": interpreter.executable},
+            rank=Rank.PACKAGES,
+            advice="What is said here about packages is about the first one.",
+            fix=(f'"{interpreter.active}/bin/python" -m pip install modelfetch',),
+            verify=f'"{interpreter.active}/bin/python" -m modelfetch doctor interpreter',
+        )
+    ]
+
+
+def check_packages(facts: Facts) -> list[Finding]:
+    packages = facts[PackageFacts]
+    shown = [f"{name} {packages.versions[name]}" for name in SHOWN if name in packages.versions]
+    findings = [well("packages", ", ".join(shown) or "none of the packages that run models is installed")]
+    findings += [
+        Finding(
+            "py.dup",
+            Severity.ERROR,
+            f"{name} is installed twice in one folder ({' and '.join(versions)})",
+            {"versions": list(versions)},
+            effect=NO_MODELS if name in _NEEDED_TO_RUN else "",
+            rank=Rank.PACKAGES,
+            fix=(f"python -m pip install --force-reinstall --no-deps {name}",),
+            verify="modelfetch doctor packages",
+        )
+        for name, versions in sorted(packages.duplicates.items())
+    ]
+    if "torch" in packages.versions:
+        findings += [
+            note(name, f"{package} is not installed, which running {models} needs", advice=f"pip install {package}")
+            for name, package, models in (
+                ("tf.absent", "transformers", "models"),
+                ("acc.absent", "accelerate", "models on a GPU"),
+            )
+            if package not in packages.versions
+        ]
+    old = packages.versions.get("pynvml")
+    if old and version(old) < (12,):
+        findings.append(
+            Finding(
+                "pynvml.old",
+                Severity.WARNING,
+                f"pynvml {old} stands in the way of nvidia-ml-py's module of the same name",
+                rank=Rank.PACKAGES,
+                fix=("python -m pip uninstall -y pynvml && python -m pip install --force-reinstall nvidia-ml-py",),
+                verify="modelfetch doctor packages",
+            )
+        )
+    return findings
+
+
+def check_requirements(facts: Facts) -> list[Finding]:
+    packages = facts[PackageFacts]
+    findings = [
+        Finding(
+            _NAMES.get(name, "tf.deps" if name == "transformers" else "py.deps"),
+            Severity.ERROR if name in _NEEDED_TO_RUN else Severity.WARNING,
+            f"{name} {packages.versions[name]} needs {requirement}, and {found}",
+            {"package": name, "requirement": requirement},
+            effect=NO_MODELS if name in _NEEDED_TO_RUN else "",
+            rank=Rank.TORCH if name == "torch" else Rank.PACKAGES,
+            fix=(f'python -m pip install "{requirement}"',),
+            verify="modelfetch doctor requirements",
+        )
+        for name in packages.requirements
+        for requirement, found in _unmet(packages, name)
+    ]
+    return findings or [well("requirements", "the installed versions go together")]
+
+
+def _unmet(packages: PackageFacts, name: str) -> Iterator[tuple[str, str]]:
+    """What `name` requires and does not get: the requirement, and what there is instead."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    for text in packages.requirements[name]:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        wanted = f"{requirement.name}{requirement.specifier}"
+        installed = packages.versions.get(canonicalize_name(requirement.name))
+        if installed is None:
+            yield wanted, "it is not installed"
+        elif not requirement.specifier.contains(installed, prereleases=True):
+            yield wanted, f"{installed} is installed"
+
+
+def check_byte_code(facts: Facts) -> list[Finding]:
+    uncompiled = facts[PackageFacts].uncompiled
+    switched_off = bool(facts[Machine].environment.get("PYTHONDONTWRITEBYTECODE"))
+    stuck = [name for name, is_writable in uncompiled.items() if switched_off or not is_writable]
+    if not stuck:
+        return [well("byte-code", "byte code is kept")]
+    why = "PYTHONDONTWRITEBYTECODE is set" if switched_off else "its folder cannot be written"
+    return [
+        Finding(
+            "py.bytecode",
+            Severity.WARNING,
+            f"the byte code of {' and '.join(stuck)} is not kept, because {why}",
+            {"packages": stuck},
+            rank=Rank.PACKAGES,
+            advice="Every start compiles it again, which takes longer than all the rest.",
+            fix=(
+                'python -m compileall -q -j0 "$(python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"',
+            ),
+            verify="modelfetch doctor byte-code",
+        )
+    ]
+
+
+CHECKS = (
+    Check("interpreter", "python", "which Python this is", (InterpreterFacts,), ("py.which",), check_interpreter),
+    Check(
+        "packages",
+        "python",
+        "the packages that run models",
+        (PackageFacts,),
+        ("py.dup", "tf.absent", "acc.absent", "pynvml.old"),
+        check_packages,
+    ),
+    Check(
+        "requirements",
+        "python",
+        "whether the installed versions go together",
+        (PackageFacts,),
+        ("py.deps", "tf.deps", "torch.nvidia-libs", "torch.vision-mismatch"),
+        check_requirements,
+    ),
+    Check("byte-code", "python", "whether byte code is kept", (PackageFacts,), ("py.bytecode",), check_byte_code),
+)

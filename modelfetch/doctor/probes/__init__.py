@@ -1,0 +1,47 @@
+"""Reading a machine. Each module reads facts of one kind and concludes nothing.
+
+- Nothing is changed, but for a temporary folder in which the features of a file system are tried.
+- Files of the system are read under `Machine.root`; native code runs in a child.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelfetch.doctor.facts import Probe
+from modelfetch.doctor.probes.credentials import CredentialFacts, read_credentials
+from modelfetch.doctor.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
+from modelfetch.doctor.probes.hardware import HardwareFacts, read_hardware
+from modelfetch.doctor.probes.limits import LimitFacts, read_limits
+from modelfetch.doctor.probes.native import (
+    NATIVE_LIMIT_S,
+    TRIAL_LIMIT_S,
+    CudaFacts,
+    NvmlFacts,
+    TrialFacts,
+    read_cuda,
+    read_nvml,
+    read_trial,
+)
+from modelfetch.doctor.probes.packages import InterpreterFacts, PackageFacts, read_interpreter, read_packages
+from modelfetch.doctor.probes.storage import StorageFacts, read_storage
+from modelfetch.doctor.probes.toolkit import ToolkitFacts, read_toolkit
+from modelfetch.doctor.probes.torch_files import TorchFacts, read_torch
+
+# Beyond its own limit a probe gets this for starting and ending a child on a machine that is busy.
+_GRACE_S = 5.0
+
+PROBES: tuple[Probe[Any], ...] = (
+    Probe(CudaFacts, read_cuda, NATIVE_LIMIT_S + _GRACE_S),
+    Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
+    Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S),
+    Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
+    Probe(LimitFacts, read_limits),
+    Probe(StorageFacts, read_storage),
+    Probe(CredentialFacts, read_credentials),
+    Probe(HardwareFacts, read_hardware),
+    Probe(ToolkitFacts, read_toolkit),
+    Probe(InterpreterFacts, read_interpreter),
+    Probe(PackageFacts, read_packages, 20.0),
+    Probe(TorchFacts, read_torch),
+)

@@ -1,0 +1,90 @@
+"""Whether each endpoint answers as a hub does, how fast, and what time it has. All at once, a few seconds each.
+
+- Asked is about a model that there is not, in the endpoint's dialect: a short document proves that a hub answered.
+- No token is sent.
+- A web page where a document was asked for is something else's answer: a captive portal, a filter.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+from modelfetch.config.values import Endpoint, Settings
+from modelfetch.doctor.background import Background
+from modelfetch.doctor.machine import Machine
+from modelfetch.http import Answer, Client
+from modelfetch.planning.retry import FaultError
+
+ENDPOINT_LIMIT_S = 3.0
+_LONGEST_BODY = 1 << 20
+_QUESTIONS = {"huggingface": "/api/models/modelfetch/doctor", "modelscope": "/api/v1/models/modelfetch/doctor"}
+
+
+@dataclass(frozen=True)
+class EndpointAnswer:
+    """What came from an endpoint: `problem` is None where a hub answered, `skew_s` is its clock minus ours."""
+
+    name: str
+    hub: str
+    problem: str | None
+    seconds: float
+    skew_s: float | None = None
+
+
+@dataclass(frozen=True)
+class EndpointFacts:
+    answers: tuple[EndpointAnswer, ...]
+
+
+def read_endpoints(_machine: Machine, settings: Settings) -> EndpointFacts:
+    asked = [(endpoint, Background(partial(_ask, endpoint), ENDPOINT_LIMIT_S)) for endpoint in settings.endpoints]
+    return EndpointFacts(tuple(_outcome(endpoint, background) for endpoint, background in asked))
+
+
+def _ask(endpoint: Endpoint) -> EndpointAnswer:
+    started = time.monotonic()
+    with Client(stall_s=ENDPOINT_LIMIT_S) as client:
+        answer = client.get(endpoint.url + _QUESTIONS.get(endpoint.hub, "/"), limit=_LONGEST_BODY)
+    return EndpointAnswer(
+        name=endpoint.name,
+        hub=endpoint.hub,
+        problem=_problem(endpoint, answer),
+        seconds=time.monotonic() - started,
+        skew_s=_skew(answer),
+    )
+
+
+def _outcome(endpoint: Endpoint, background: Background[EndpointAnswer]) -> EndpointAnswer:
+    try:
+        return background.result()
+    except (FaultError, TimeoutError) as error:
+        return EndpointAnswer(endpoint.name, endpoint.hub, problem=str(error), seconds=ENDPOINT_LIMIT_S)
+
+
+def _problem(endpoint: Endpoint, answer: Answer) -> str | None:
+    if answer.status >= 500:
+        return f"it answers with status {answer.status}"
+    if endpoint.hub not in _QUESTIONS or answer.status == 429:
+        return None
+    try:
+        answer.json()
+    except FaultError:
+        host = urlsplit(answer.url).hostname
+        if answer.status < 400:
+            return f"`{host}` answers with a web page: a captive portal or a filter"
+        return f"`{host}` refuses with status {answer.status}"
+    return None
+
+
+def _skew(answer: Answer) -> float | None:
+    try:
+        said = parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return None
+    said = said if said.tzinfo else said.replace(tzinfo=UTC)
+    return (said - datetime.now(UTC)).total_seconds()
