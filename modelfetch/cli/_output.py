@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,12 +11,19 @@ import click
 from modelfetch.redact import redact
 from modelfetch.units import format_bytes, format_duration
 
-__all__ = ["format_bytes", "format_duration", "print_json", "say"]
+__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "say"]
 
 
 def print_json(document: Any) -> None:
     """The one document of `--json`."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be, under their headings."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def say(text: str, *, style: str | None = None) -> None:

@@ -69,10 +69,8 @@ class Records:
     def record(self, snapshot: Snapshot) -> Path:
         """Where the record of `snapshot` is."""
         manifest = snapshot.manifest
-        place = ""
-        if snapshot.plain:
-            place = f".in-{hashlib.sha256(str(snapshot.folder).encode()).hexdigest()[:16]}"
-        return self.repository(manifest.hub, manifest.repo) / f"{manifest.commit}{place}.json"
+        place = _place_suffix(snapshot.folder) if snapshot.plain else ".json"
+        return self.repository(manifest.hub, manifest.repo) / f"{manifest.commit}{place}"
 
     def read(self, path: Path) -> Snapshot:
         """The snapshot of one record.
@@ -100,6 +98,14 @@ class Records:
         path = self.record(snapshot)
         with translated(path, "written"):
             write_durably(json.dumps(to_record(snapshot), indent=1), path, self.temporaries)
+
+    def supersede(self, snapshot: Snapshot) -> None:
+        """Remove the records of what was in the snapshot's plain folder before: other commits of the repository."""
+        current = self.record(snapshot)
+        for path in _records(current.parent):
+            if path != current and path.name.endswith(_place_suffix(snapshot.folder)):
+                with translated(path, "removed"):
+                    path.unlink(missing_ok=True)
 
     def scan(self) -> Listing:
         """Every record, newest pull first."""
@@ -189,6 +195,10 @@ def reference_name(revision: str | None) -> str:
     if len(name) > _LONGEST_NAME_BYTES:
         return f"{name[:_LONGEST_NAME_BYTES]}~{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
     return name
+
+
+def _place_suffix(folder: Path) -> str:
+    return f".in-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
 
 
 def _readable(records: Records, path: Path) -> Iterator[Snapshot]:

@@ -17,9 +17,7 @@ from modelfetch.store.files import remove_empty_folders
 from modelfetch.store.removal import Holdings, Item, Removal, payloads, reasons_to_stay
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
-from modelfetch.store.views import folder, huggingface, modelscope
-
-_OWNED = {module.KIND: module.owned for module in (huggingface, modelscope, folder)}
+from modelfetch.store.views import folder, registry
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,9 @@ def _others(store: Store, snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot]
 
 def _view_files(store: Store, snapshots: Sequence[Snapshot], others: Sequence[Snapshot]) -> list[_ViewFiles]:
     return [
-        _ViewFiles(snapshot, place, _OWNED[place.kind](store, snapshot, place.root, others))
+        _ViewFiles(snapshot, place, registry.owned(store, snapshot, place, others))
         for snapshot in snapshots
         for place in snapshot.views
-        if place.kind in _OWNED
     ]
 
 

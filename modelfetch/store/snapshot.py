@@ -24,6 +24,11 @@ class ViewPlace:
     kind: str
     root: Path
 
+    @property
+    def name(self) -> str:
+        """What `modelfetch link --to` calls it."""
+        return str(self.root) if self.kind == "folder" else self.kind
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -11,7 +11,6 @@ Raises StoreError or DiskFullError where the disk refuses. Talks to no network a
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -117,6 +116,8 @@ class Store:
             make_links(place, snapshot.entries, self.blobs, self.records.temporaries)
         snapshot = self._settle(snapshot)
         self._check_present(snapshot, paths)
+        if snapshot.plain:
+            self.records.supersede(snapshot)
         self.records.write_reference(manifest)
         return snapshot
 
@@ -200,22 +201,6 @@ class Store:
         sizes = dict(self.blobs.sizes())
         unreferenced = sum(size for sha256, size in sizes.items() if sha256 not in needed)
         return Usage(len(snapshots), len(sizes), sum(sizes.values()), unreferenced)
-
-    def links_into(self, folder: Path) -> bool:
-        """Whether files of the store can get a second name in `folder`: whether both are on one disk, as tried.
-
-        Raises:
-            StoreError: nothing can be written at one of the two.
-        """
-        there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-        with translated(there, "written to"), tempfile.NamedTemporaryFile(dir=there, prefix=".modelfetch-") as probe:
-            name = self.home / Path(probe.name).name
-            try:
-                os.link(probe.name, name)
-            except OSError:
-                return False
-            name.unlink()
-        return True
 
     def _update(self, snapshot: Snapshot, change: Callable[[Snapshot], Snapshot]) -> Snapshot:
         current = self.records.current(snapshot)

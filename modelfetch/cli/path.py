@@ -1,0 +1,21 @@
+"""`modelfetch path`: the folder of a model, and nothing else on stdout."""
+
+from __future__ import annotations
+
+import click
+
+_EPILOG = """\b
+Example:
+  vllm serve "$(modelfetch path Qwen/Qwen3-0.6B)"
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("reference", metavar="REF")
+def command(reference: str) -> None:
+    """Print the folder of a model that was pulled, and nothing else."""
+    from modelfetch.cli._stored import lookup
+    from modelfetch.config import load
+    from modelfetch.store import Store
+
+    click.echo(lookup(Store.open(load().home, create=False), reference).folder)

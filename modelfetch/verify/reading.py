@@ -1,0 +1,83 @@
+"""Reads files with every core and says of each whether it holds the bytes of its sha256.
+
+- The biggest file is begun first: the last core to finish is then not the one that just began a big one.
+- One unreadable file is a finding about that file; the others are read all the same.
+- An interruption ends every reader within a block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfetch.store.hashing import blocks
+from modelfetch.verify.report import Problem
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file and what it must hold."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file was found to hold; `problem` is None when that is right. `status` is from before it was read."""
+
+    target: Target
+    problem: Problem | None
+    expected: str | None = None
+    got: str | None = None
+    status: os.stat_result | None = None
+    read_bytes: int = 0
+
+
+def read_all(targets: Sequence[Target], jobs: int, advanced: Callable[[Target, int], None]) -> list[Reading]:
+    """Read every target, `jobs` at a time. `advanced` is called from the readers' threads."""
+    stop = threading.Event()
+    biggest_first = sorted(targets, key=lambda target: target.size, reverse=True)
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify") as pool:
+        try:
+            return list(pool.map(lambda target: _read(target, advanced, stop), biggest_first))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _read(target: Target, advanced: Callable[[Target, int], None], stop: threading.Event) -> Reading:
+    read_bytes = 0
+    try:
+        status = target.path.stat()
+        if wrong := _wrong_size(status.st_size, target.size):
+            return Reading(target, wrong, f"{target.size} bytes", f"{status.st_size} bytes", status)
+        sha256 = hashlib.sha256()
+        with target.path.open("rb", buffering=0) as file:
+            for block in blocks(file):
+                if stop.is_set():
+                    break
+                sha256.update(block)
+                read_bytes += len(block)
+                advanced(target, len(block))
+    except FileNotFoundError:
+        return Reading(target, Problem.MISSING, expected=f"{target.size} bytes", got="no file")
+    except OSError as error:
+        return Reading(target, Problem.UNREADABLE, got=error.strerror or str(error), read_bytes=read_bytes)
+    got = sha256.hexdigest()
+    if got != target.sha256:
+        return Reading(target, Problem.CHANGED, target.sha256, got, status, read_bytes)
+    return Reading(target, None, status=status, read_bytes=read_bytes)
+
+
+def _wrong_size(size: int, expected: int) -> Problem | None:
+    if size == expected:
+        return None
+    return Problem.SHORT if size < expected else Problem.LONG

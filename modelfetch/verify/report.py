@@ -1,0 +1,98 @@
+"""What a verification found, as values and as the document of `--json`. Decides only.
+
+- An error is a file that is not as it was pulled, or that is and cannot be loaded; it fails the verification until it
+  is repaired. A warning and an info are told and fail nothing.
+- Nothing that was found is left out of the report because something else was found before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from modelfetch.errors import ModelfetchError
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Problem(StrEnum):
+    """What is wrong with a file."""
+
+    MISSING = "missing"
+    SHORT = "short"
+    LONG = "long"
+    CHANGED = "changed"
+    UNREADABLE = "unreadable"
+    BROKEN_LINK = "broken link"
+    UNREADABLE_RECORD = "unreadable record"
+    BAD_SAFETENSORS = "bad safetensors"
+    MISSING_SHARD = "missing shard"
+    BAD_JSON = "bad json"
+    LEFT_OUT = "left out"
+    PICKLE = "pickle"
+    GONE_FROM_VIEW = "gone from view"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was seen. `repaired` is true when it is no longer so."""
+
+    repo: str
+    path: str
+    problem: Problem
+    severity: Severity = Severity.ERROR
+    expected: str | None = None
+    got: str | None = None
+    hint: str | None = None
+    repaired: bool = False
+
+    @property
+    def remains(self) -> bool:
+        """Whether this fails the verification."""
+        return self.severity is Severity.ERROR and not self.repaired
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The end of a verification. `repair_errors` are why something could not be mended."""
+
+    checked_bytes: int
+    findings: tuple[Finding, ...]
+    repair_errors: tuple[ModelfetchError, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not any(finding.remains for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `modelfetch verify --json`."""
+        return {
+            "ok": self.ok,
+            "checked_bytes": self.checked_bytes,
+            "findings": [
+                {
+                    "repo": finding.repo,
+                    "path": finding.path,
+                    "problem": finding.problem.value,
+                    "severity": finding.severity.value,
+                    "expected": finding.expected,
+                    "got": finding.got,
+                    "repaired": finding.repaired,
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then by repository and path."""
+    rank = list(Severity)
+    return tuple(sorted(findings, key=lambda finding: (rank.index(finding.severity), finding.repo, finding.path)))

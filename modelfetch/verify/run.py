@@ -1,0 +1,228 @@
+"""One verification from beginning to end: what to read, reading it, opening it, mending it, remembering it.
+
+- A blob is read once, however many snapshots share it, and never stops the reading of another one.
+- Plain verification removes and changes nothing; it only remembers what it found right.
+- Mending: the damaged file leaves its name, the caller's function fetches it, and it is proven again before it counts.
+- Nothing here needs a network; only the caller's function may.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelfetch.errors import ModelfetchError
+from modelfetch.manifest import Entry
+from modelfetch.store import Snapshot, Store
+from modelfetch.store.linking import leads_to
+from modelfetch.store.tree import Tree
+from modelfetch.store.views import registry
+from modelfetch.verify.contents import check_contents
+from modelfetch.verify.reading import Reading, Target, read_all
+from modelfetch.verify.report import Finding, Problem, Severity, VerifyReport, ordered
+
+# Fetches these files of the snapshot again into where the snapshot has its bytes. May raise ModelfetchError.
+Repair = Callable[[Snapshot, frozenset[str]], None]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """So many more bytes of a file were read, of `total_bytes` that will be."""
+
+    path: Path
+    advanced: int
+    total_bytes: int
+
+
+def _ignore(checked: Checked) -> None:
+    """The listener of somebody who does not want to know."""
+
+
+def verify(
+    store: Store,
+    snapshots: Sequence[Snapshot] | None = None,
+    *,
+    repair: Repair | None = None,
+    deep: bool = True,
+    jobs: int | None = None,
+    listener: Callable[[Checked], None] = _ignore,
+) -> VerifyReport:
+    """Check `snapshots`, or everything in the store when there are none given.
+
+    `deep` reads every byte; otherwise only what does not fit the stamp of when it was last read. `listener` is called
+    from several threads. With `repair`, what is damaged is set aside and fetched again by that function.
+
+    Raises:
+        StoreError: something is to be mended in a store that cannot be written to.
+    """
+    findings = [] if snapshots is not None else _record_findings(store)
+    snapshots = store.snapshots() if snapshots is None else snapshots
+    work = _plan(store, snapshots)
+    readings = _read(store, work, deep=deep, jobs=jobs or _cores(), listener=listener)
+    damage = _damage(work, readings)
+    errors: list[ModelfetchError] = []
+    if repair is not None and damage:
+        errors = _mend(store, damage, repair)
+        damage = [_after_mending(store, found) for found in damage]
+    findings += [found.finding for found in damage]
+    for snapshot in snapshots:
+        bad = {found.entry.path for found in damage if found.snapshot is snapshot and found.finding.remains}
+        findings += check_contents(snapshot, (entry for entry in snapshot.entries if entry.path not in bad))
+        findings += _view_findings(snapshot)
+        if deep and not bad:
+            store.note_verified(snapshot)
+    checked_bytes = sum(reading.read_bytes for reading in readings.values())
+    return VerifyReport(checked_bytes, ordered(findings), tuple(errors))
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One present file of one snapshot, and the file on disk whose bytes it is."""
+
+    snapshot: Snapshot
+    entry: Entry
+    target: Target
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """A file of a snapshot that is not as it was pulled."""
+
+    snapshot: Snapshot
+    entry: Entry
+    finding: Finding
+
+
+def _record_findings(store: Store) -> list[Finding]:
+    return [
+        Finding(record.path.parent.name, str(record.path), Problem.UNREADABLE_RECORD, got=record.why)
+        for record in store.damaged_records()
+    ]
+
+
+def _plan(store: Store, snapshots: Sequence[Snapshot]) -> list[_Use]:
+    uses = []
+    for snapshot in snapshots:
+        for entry in snapshot.entries:
+            assert entry.digests.sha256 is not None
+            file = snapshot.file(entry.path)
+            payload = file if snapshot.plain else store.blob(entry.digests.sha256)
+            uses.append(_Use(snapshot, entry, Target(payload, entry.size, entry.digests.sha256)))
+            if file.is_file() and not file.is_symlink() and not leads_to(file, payload):
+                # Where no links can be made the snapshot has a copy: it is what a loader reads.
+                uses.append(_Use(snapshot, entry, Target(file, entry.size, entry.digests.sha256)))
+    return uses
+
+
+def _read(
+    store: Store, uses: Sequence[_Use], *, deep: bool, jobs: int, listener: Callable[[Checked], None]
+) -> dict[Target, Reading]:
+    """Read each target once, and stamp the payloads that are right."""
+    by_target = {use.target: use for use in uses}
+    targets = [target for target, use in by_target.items() if deep or not _is_whole(store, use.snapshot, use.entry)]
+    total = sum(target.size for target in targets)
+    readings = read_all(targets, jobs, lambda target, count: listener(Checked(target.path, count, total)))
+    for reading in readings:
+        is_payload = reading.target.path == store.blob(reading.target.sha256)
+        if is_payload and reading.problem is None and reading.status is not None:
+            store.blobs.stamp(by_target[reading.target].entry.digests, reading.status)
+    return {reading.target: reading for reading in readings}
+
+
+def _damage(uses: Sequence[_Use], readings: Mapping[Target, Reading]) -> list[_Damage]:
+    damage = []
+    for use in uses:
+        reading = readings.get(use.target)
+        if reading is not None and reading.problem is not None:
+            seen = (reading.problem, reading.expected, reading.got)
+        elif (got := _wrong_link(use)) is not None:
+            seen = (Problem.BROKEN_LINK, str(use.target.path), got)
+        else:
+            continue
+        problem, expected, got = seen
+        finding = Finding(use.snapshot.manifest.repo, use.entry.path, problem, expected=expected, got=got)
+        damage.append(_Damage(use.snapshot, use.entry, finding))
+    return damage
+
+
+def _wrong_link(use: _Use) -> str | None:
+    """What the snapshot has instead of a name that leads to the payload, None when it has one."""
+    link = use.snapshot.file(use.entry.path)
+    if use.snapshot.plain or leads_to(link, use.target.path):
+        return None
+    if link.is_symlink():
+        return str(link.readlink())
+    # A real file is a target of its own.
+    return None if link.is_file() else "no link"
+
+
+def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[ModelfetchError]:
+    """Set what is damaged aside, have it fetched, link it again; the errors of what did not work."""
+    errors: list[ModelfetchError] = []
+    for found in damage:
+        _set_aside(store, found)
+    by_snapshot: dict[Path, list[_Damage]] = {}
+    for found in damage:
+        by_snapshot.setdefault(store.records.record(found.snapshot), []).append(found)
+    for group in by_snapshot.values():
+        snapshot = group[0].snapshot
+        # Asked again for each snapshot: the one before may have brought a file that both need.
+        lost = frozenset(found.entry.path for found in group if not _is_whole(store, snapshot, found.entry))
+        try:
+            if lost:
+                repair(snapshot, lost)
+            store.relink(snapshot)
+            for place in snapshot.views:
+                registry.link(store, snapshot, place)
+        except ModelfetchError as error:
+            errors.append(error)
+    return errors
+
+
+def _set_aside(store: Store, found: _Damage) -> None:
+    if found.finding.problem in {Problem.MISSING, Problem.BROKEN_LINK}:
+        return
+    if found.snapshot.plain:
+        Tree(found.snapshot.folder).set_aside(found.entry.path)
+    elif not _is_whole(store, found.snapshot, found.entry):
+        assert found.entry.digests.sha256 is not None
+        store.blobs.set_damaged_aside(found.entry.digests.sha256)
+
+
+def _after_mending(store: Store, found: _Damage) -> _Damage:
+    """The same, with what is known of it now."""
+    repaired = _is_whole(store, found.snapshot, found.entry) and found.snapshot.file(found.entry.path).is_file()
+    if repaired and not found.snapshot.plain:
+        assert found.entry.digests.sha256 is not None
+        store.blobs.drop_damaged(found.entry.digests.sha256)
+    return replace(found, finding=replace(found.finding, repaired=repaired))
+
+
+def _is_whole(store: Store, snapshot: Snapshot, entry: Entry) -> bool:
+    """Whether the bytes are here; reads them only where their stamp does not fit."""
+    if snapshot.plain:
+        return Tree(snapshot.folder).find(entry.path, entry) is not None
+    return store.find(entry.digests, entry.size) is not None
+
+
+def _view_findings(snapshot: Snapshot) -> Iterator[Finding]:
+    for place in snapshot.views:
+        if gone := registry.missing(snapshot, place):
+            yield Finding(
+                snapshot.manifest.repo,
+                str(place.root),
+                Problem.GONE_FROM_VIEW,
+                Severity.INFO,
+                expected=f"{len(snapshot.paths)} files",
+                got=f"{len(snapshot.paths) - len(gone)}: another program took the rest",
+                hint=f"modelfetch link {snapshot.reference} --to {place.name}",
+            )
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
