@@ -52,6 +52,7 @@ def write_snapshot(
     hub: str = "huggingface",
     revision: str | None = None,
     left_out: Mapping[str, bytes] | None = None,
+    facts: Facts | None = None,
 ) -> FolderSnapshot:
     """Write `files` into `folder`; `left_out` are in the hub's listing and not here."""
     entries = []
@@ -65,5 +66,5 @@ def write_snapshot(
         target.write_bytes(content)
     identity = f"{hub} {repo} {revision} {sorted(entry.digests.strongest for entry in entries)}"
     commit = hashlib.sha1(identity.encode()).hexdigest()
-    manifest = Manifest(hub, repo, revision, commit, tuple(entries), Facts(licence="mit"))
+    manifest = Manifest(hub, repo, revision, commit, tuple(entries), facts or Facts())
     return FolderSnapshot(manifest, frozenset(files), folder)

@@ -71,10 +71,9 @@ class Shelf:
                 self._remembered[key] = (self._clock() + REMEMBERED_S, snapshot)
         return snapshot
 
-    def of_repo(self, hub: str, repo: str) -> list[Snapshot]:
-        """Every snapshot of `repo`, those of `hub` first."""
-        found = [snapshot for snapshot in self._catalogue.snapshots() if snapshot.manifest.repo == repo]
-        return sorted(found, key=lambda snapshot: snapshot.manifest.hub != hub)
+    def of_repo(self, repo: str) -> list[Snapshot]:
+        """Every snapshot of `repo`, from whichever hub."""
+        return [snapshot for snapshot in self._catalogue.snapshots() if snapshot.manifest.repo == repo]
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self._catalogue.snapshots()

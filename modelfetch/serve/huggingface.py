@@ -137,7 +137,7 @@ def _file(request: Request, snapshot: Snapshot, path: str) -> Reply:
 
 
 def _refs(shelf: Shelf, repo: str) -> Reply:
-    snapshots = shelf.of_repo(HUB, repo)
+    snapshots = shelf.of_repo(repo)
     if not snapshots:
         return _not_found(shelf, repo)
     rows = [
@@ -149,7 +149,7 @@ def _refs(shelf: Shelf, repo: str) -> Reply:
 
 
 def _not_found(shelf: Shelf, repo: str) -> Reply:
-    if shelf.of_repo(HUB, repo):
+    if shelf.of_repo(repo):
         return _refusal("RevisionNotFound", "no such revision in this store")
     return _refusal("RepoNotFound", "no such model in this store")
 

@@ -90,7 +90,7 @@ def _file(request: Request, snapshot: Snapshot | None, path: str) -> Reply:
 
 
 def _revisions(shelf: Shelf, repo: str) -> Reply:
-    snapshots = shelf.of_repo(HUB, repo)
+    snapshots = shelf.of_repo(repo)
     if not snapshots:
         return _refusal("no such model in this store")
     rows = [{"Revision": name} for name in branches(snapshots, _DEFAULT_REVISION)]

@@ -12,9 +12,7 @@ from tests.simulator.exchange import Answer, Question, file_answer, json_answer,
 
 Sign = Callable[[str, str, Content], str]
 
-_API = re.compile(
-    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/]+)(?:/(?P<sub>.+))?)?"
-)
+_API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/]+)(?:/(?P<sub>.+))?)?")
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<file>.+)")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
+import os
 import queue
 import socket
 import threading
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import StoreError, UsageError
+from modelfetch.manifest import Facts
 from modelfetch.reference import Reference
 from modelfetch.serve import Served, Server
 from modelfetch.serve import connection as connection_module
@@ -23,6 +26,7 @@ from tests.plain_http import fetch
 REPO = "own/name"
 LARGE = hashlib.shake_256(b"weights").digest(300_000)
 FILES = {"config.json": b"{}", "empty.txt": b"", "sub/dir/ä b.txt": b"deep", "model.safetensors": LARGE}
+FACTS = Facts(licence="mit", remote_code=True)
 LEFT_OUT = {"pytorch_model.bin": b"duplicate"}
 LARGE_SHA256 = hashlib.sha256(LARGE).hexdigest()
 HF_LARGE = f"/{REPO}/resolve/main/model.safetensors"
@@ -33,7 +37,7 @@ BOTH = pytest.mark.parametrize("path", [HF_LARGE, MS_LARGE, f"/models{HF_LARGE.r
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> FolderSnapshot:
-    return write_snapshot(tmp_path / "model", REPO, FILES, left_out=LEFT_OUT)
+    return write_snapshot(tmp_path / "model", REPO, FILES, left_out=LEFT_OUT, facts=FACTS)
 
 
 @pytest.fixture
@@ -62,6 +66,7 @@ class TestHuggingFace:
         info = fetch(f"{server.url}/api/models/{REPO}{path.format(commit=commit)}?blobs=true").json
         assert info["sha"] == commit
         assert info["cardData"] == {"license": "mit"}
+        assert info["tags"] == ["license:mit", "custom_code"]
         rows = {row["rfilename"]: row for row in info["siblings"]}
         assert set(rows) == set(FILES)
         assert rows["model.safetensors"]["lfs"]["sha256"] == LARGE_SHA256
@@ -96,6 +101,7 @@ class TestHuggingFace:
                 paths += [row["path"] for row in page.json]
                 link = page.headers.get("link")
                 url = link[1 : link.index(">")] if link else None
+            assert fetch(f"{server.url}/api/models/{REPO}/tree/main?cursor=x").json[0]["path"] == "part-00000"
         assert paths == sorted(many.paths)
 
     def test_resolve_carries_what_clients_read(self, server: Server, snapshot: FolderSnapshot) -> None:
@@ -155,6 +161,10 @@ class TestModelScope:
         assert [row["Path"] for row in flat] == ["config.json", "empty.txt", "model.safetensors", "sub"]
         assert [row["Path"] for row in below] == ["sub/dir"]
 
+    def test_a_file_comes_with_its_sha256(self, server: Server) -> None:
+        reply = fetch(f"{server.url}/api/v1/models/{REPO}/repo?FilePath=config.json")
+        assert reply.headers["x-linked-etag"] == f'"{hashlib.sha256(b"{}").hexdigest()}"'
+
     def test_revisions_and_the_model_itself(self, server: Server) -> None:
         revisions = fetch(f"{server.url}/api/v1/models/{REPO}/revisions").json["Data"]["RevisionMap"]
         assert [row["Revision"] for row in revisions["Branches"]] == ["master"]
@@ -196,6 +206,7 @@ class TestFiles:
         etag = fetch(server.url + path, method="HEAD").headers["etag"]
         reply = fetch(server.url + path, headers={"If-None-Match": etag})
         assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", etag)
+        assert "content-length" not in reply.headers
 
     def test_empty_files_and_odd_names_are_served(self, server: Server) -> None:
         assert fetch(f"{server.url}/{REPO}/resolve/main/empty.txt").body == b""
@@ -219,6 +230,17 @@ class TestFiles:
         assert reply.status == 500
         assert str(snapshot.folder) not in reply.body.decode()
         assert fetch(f"{server.url}/{REPO}/resolve/main/config.json").status == 200
+
+    def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(self, tmp_path: Path) -> None:
+        huge = write_snapshot(tmp_path, REPO, {"model.safetensors": bytes(32 << 20)})
+        with Server(FolderCatalogue([huge])) as server:
+            connection = http.client.HTTPConnection(server.address, server.port, timeout=30)
+            connection.request("GET", HF_LARGE)
+            response = connection.getresponse()
+            os.truncate(huge.file("model.safetensors"), 1000)
+            with pytest.raises(http.client.IncompleteRead):
+                response.read()
+            connection.close()
 
     def test_the_dialects_own_hub_wins(self, tmp_path: Path) -> None:
         from_one = write_snapshot(tmp_path / "one", REPO, {"from": b"huggingface"}, hub="huggingface")
@@ -296,7 +318,14 @@ class TestHostileClients:
 
     def test_a_head_that_dribbles_in_is_refused(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection_module, "HEAD_S", 0.2)
-        assert send_raw(server, b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408")
+        with connect(server) as client:
+            client.settimeout(0.05)
+            answer = b""
+            while not answer:
+                client.send(b"G")
+                with contextlib.suppress(TimeoutError):
+                    answer = client.recv(100)
+        assert answer.startswith(b"HTTP/1.1 408")
 
     def test_an_idle_connection_is_ended_in_silence(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection_module, "IDLE_S", 0.2)
@@ -387,12 +416,30 @@ class TestServer:
         assert all(str(failure) in (served.error or "") for served in seen)
         assert len(seen) == 3
 
+    def test_a_thread_that_cannot_be_had_costs_one_client(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real_start = threading.Thread.start
+        failures = [RuntimeError("can't start new thread")]
+
+        def start(thread: threading.Thread) -> None:
+            if failures:
+                raise failures.pop()
+            real_start(thread)
+
+        fetch(f"{server.url}/")
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with connect(server) as unlucky:
+            assert unlucky.recv(1) == b""
+        assert fetch(f"{server.url}/").status == 200
+
     def test_closing_ends_idle_connections_and_frees_the_port(self, snapshot: FolderSnapshot) -> None:
         server = Server(FolderCatalogue([snapshot]))
         server.start()
         with connect(server) as idle:
             fetch(f"{server.url}/")
             server.close()
+            idle.settimeout(connection_module.IDLE_S / 2)
             assert idle.recv(1) == b""
         server.close()
         with Server(FolderCatalogue([snapshot]), port=server.port) as again:
