@@ -66,14 +66,13 @@ def loading(case: Case) -> Iterator[Finding]:
             _shown(loaded.mismatched),
             "modelfetch verify --repair: config.json and the weights are of different models",
         )
+    newer = "pip install -U transformers accelerate"
     if loaded.on_meta.total:
-        yield Finding(
-            "not-loaded", Severity.FAIL, f"{_count(loaded.on_meta, 'weight')} without values", _shown(loaded.on_meta)
-        )
+        title = f"{_count(loaded.on_meta, 'weight')} without values"
+        yield Finding("not-loaded", Severity.FAIL, title, _shown(loaded.on_meta), newer)
     if planned and not planned.class_name.startswith("Auto") and planned.class_name != loaded.class_name:
-        yield Finding(
-            "wrong-class", Severity.FAIL, f"`{loaded.class_name}` was loaded instead of `{planned.class_name}`"
-        )
+        title = f"`{loaded.class_name}` was loaded instead of `{planned.class_name}`"
+        yield Finding("wrong-class", Severity.FAIL, title, hint=newer)
 
 
 def unexpected(case: Case) -> Iterator[Finding]:

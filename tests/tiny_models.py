@@ -1,0 +1,197 @@
+"""`tiny_models TARGET`: one folder for each kind of model, tiny and with random weights, by transformers' own classes.
+
+Run in a process of its own by `tests.models.tiny`: it imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+VOCABULARY = 400
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": VOCABULARY,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 3,
+}
+SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<mask>", "<|im_start|>", "<|im_end|>"]
+SPANS = ["<extra_id_0>", "<extra_id_1>", "<extra_id_2>"]
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_tokenizer(*, pair: bool = False, special: list[str] | None = None) -> Any:
+    """A byte-level tokenizer that knows every byte and a few merges; `pair` puts markers round one text and two."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL + (special or []),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the bakery opens before sunrise and the smell of bread is on the square"], trainer)
+    if pair:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+        )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        cls_token="<s>",
+        sep_token="</s>",
+    )
+
+
+def save(model: Any, tokenizer: Any, target: Path) -> None:
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def chat(target: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    config = transformers.Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=8)
+    save(transformers.Qwen3ForCausalLM(config), tokenizer, target)
+
+
+def base(target: Path) -> None:
+    config = transformers.LlamaConfig(**SIZES, num_key_value_heads=2)
+    save(transformers.LlamaForCausalLM(config), make_tokenizer(), target)
+
+
+def old_base(target: Path) -> None:
+    config = transformers.GPT2Config(
+        n_embd=32, n_layer=2, n_head=4, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2, pad_token_id=3
+    )
+    save(transformers.GPT2LMHeadModel(config), make_tokenizer(), target)
+
+
+def spans(target: Path) -> None:
+    config = transformers.T5Config(
+        d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=VOCABULARY,
+        decoder_start_token_id=3, eos_token_id=2, pad_token_id=3,
+    )  # fmt: skip
+    save(transformers.T5ForConditionalGeneration(config), make_tokenizer(pair=True, special=SPANS), target)
+
+
+def seq2seq(target: Path) -> None:
+    config = transformers.BartConfig(
+        d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4,
+        encoder_ffn_dim=64, decoder_ffn_dim=64, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2, pad_token_id=3,
+        decoder_start_token_id=2, forced_eos_token_id=2,
+    )  # fmt: skip
+    save(transformers.BartForConditionalGeneration(config), make_tokenizer(pair=True), target)
+
+
+def encoder_decoder_encoder(target: Path) -> None:
+    config = transformers.T5Config(
+        d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=VOCABULARY, eos_token_id=2, pad_token_id=3
+    )
+    save(transformers.T5EncoderModel(config), make_tokenizer(pair=True, special=SPANS), target)
+
+
+def _bert(head: str, target: Path, **more: Any) -> None:
+    config = transformers.BertConfig(**SIZES, max_position_embeddings=512, **more)
+    save(getattr(transformers, head)(config), make_tokenizer(pair=True), target)
+
+
+def masked(target: Path) -> None:
+    _bert("BertForMaskedLM", target)
+
+
+def encoder(target: Path) -> None:
+    _bert("BertModel", target)
+
+
+def embedding(target: Path) -> None:
+    _bert("BertModel", target)
+    (target / "1_Pooling").mkdir()
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (target / "modules.json").write_text(json.dumps(modules))
+    (target / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+
+
+def classifier(target: Path) -> None:
+    _bert("BertForSequenceClassification", target, num_labels=3)
+
+
+def reranker(target: Path) -> None:
+    _bert("BertForSequenceClassification", target, num_labels=1, sentence_transformers={"version": "5.0.0"})
+
+
+def tokens(target: Path) -> None:
+    _bert("BertForTokenClassification", target, num_labels=5)
+
+
+def question(target: Path) -> None:
+    _bert("BertForQuestionAnswering", target)
+
+
+def vision(target: Path) -> None:
+    sizes = SIZES | {"num_key_value_heads": 2}
+    config = transformers.LlavaConfig(
+        text_config=transformers.LlamaConfig(**sizes),
+        vision_config=transformers.CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            image_size=28,
+            patch_size=14,
+        ),
+        image_token_index=VOCABULARY - 1,
+    )
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    save(transformers.LlavaForConditionalGeneration(config), tokenizer, target)
+
+
+def image_classifier(target: Path) -> None:
+    config = transformers.ViTConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=28, patch_size=14
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(target)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    make.__name__: make
+    for make in (
+        chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier, reranker,
+        tokens, question, vision, image_classifier,
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    target = Path(sys.argv[1])
+    for name, make in KINDS.items():
+        torch.manual_seed(20261122)
+        (target / name).mkdir(parents=True)
+        make(target / name)
+
+
+if __name__ == "__main__":
+    main()
