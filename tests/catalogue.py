@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelfetch.manifest import Digests, Entry, Facts, Manifest
+from modelfetch.manifest import Facts, Manifest
 from modelfetch.reference import Reference
-
-LFS_THRESHOLD = 100_000
+from tests.stored import manifest_of
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,11 @@ def write_snapshot(
     facts: Facts | None = None,
 ) -> FolderSnapshot:
     """Write `files` into `folder`; `left_out` are in the hub's listing and not here."""
-    entries = []
-    for path, content in {**files, **(left_out or {})}.items():
-        git_sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        digests = Digests(hashlib.sha256(content).hexdigest(), git_sha1)
-        entries.append(Entry(path, len(content), digests, lfs=len(content) >= LFS_THRESHOLD))
+    listed = {**files, **(left_out or {})}
+    commit = hashlib.sha1(repr((hub, revision, listed)).encode()).hexdigest()
+    manifest = manifest_of(listed, hub=hub, repo=repo, revision=revision, commit=commit)
     for path, content in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    identity = f"{hub} {repo} {revision} {sorted(entry.digests.strongest for entry in entries)}"
-    commit = hashlib.sha1(identity.encode()).hexdigest()
-    manifest = Manifest(hub, repo, revision, commit, tuple(entries), facts or Facts())
-    return FolderSnapshot(manifest, frozenset(files), folder)
+    return FolderSnapshot(replace(manifest, facts=facts or Facts()), frozenset(files), folder)

@@ -1,7 +1,7 @@
 """FakeHub: a hub in both dialects with its CDN, on loopback, for the time of a `with`.
 
 - It speaks what the hubs' own clients expect, and shares no code with what it tests.
-- Everything about it can change while it runs: contents (`replace`), faults (`faults`), `rate`, `latency_s`.
+- It can change while it runs: contents (`replace`), faults (`set_faults`), speed (`set_rate`).
 """
 
 from __future__ import annotations

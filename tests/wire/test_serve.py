@@ -234,7 +234,7 @@ class TestFiles:
     def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(self, tmp_path: Path) -> None:
         huge = write_snapshot(tmp_path, REPO, {"model.safetensors": bytes(32 << 20)})
         with Server(FolderCatalogue([huge])) as server:
-            connection = http.client.HTTPConnection(server.address, server.port, timeout=30)
+            connection = http.client.HTTPConnection(server.address, server.port, timeout=connection_module.IDLE_S / 2)
             connection.request("GET", HF_LARGE)
             response = connection.getresponse()
             os.truncate(huge.file("model.safetensors"), 1000)
