@@ -83,7 +83,7 @@ CUDA_TROUBLES: Mapping[int, Trouble] = {
 NVML_TROUBLES: Mapping[int, Trouble] = {
     9: Trouble(
         "the NVIDIA kernel module is not loaded",
-        advice="Secure Boot refuses an unsigned module (`mokutil --sb-state`), or DKMS did not build it (`dkms status`).",
+        advice="Secure Boot refuses an unsigned one (`mokutil --sb-state`), or DKMS did not build it (`dkms status`).",
         fix=("sudo modprobe nvidia",),
     ),
     15: Trouble(

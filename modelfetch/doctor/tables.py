@@ -104,20 +104,20 @@ def minimum_driver(cuda: Version) -> Version | None:
 
 def served_cuda(driver: Version) -> Version | None:
     """The CUDA version that `driver` brings, for drivers up to the newest in the table."""
-    if driver[0] > _SERVED_CUDA[0][0]:
+    if driver[:1] > _SERVED_CUDA[0][:1]:
         return None
-    return next((cuda for branch, cuda in _SERVED_CUDA if driver[0] >= branch), None)
+    return next((cuda for branch, cuda in _SERVED_CUDA if driver >= (branch,)), None)
 
 
-def serves(driver: Version | None, driver_api: int | None, cuda: Version) -> bool | None:
-    """Whether this driver runs builds for `cuda`; None where nothing tells.
+def serves(driver: Version, driver_api: int | None, cuda: Version) -> bool | None:
+    """Whether this driver runs builds for `cuda`; None where nothing tells, as with an empty version.
 
     What the driver says of itself counts first: with NVIDIA's compatibility package an older kernel driver serves more.
     """
     if driver_api is not None:
         return cuda_of(driver_api)[0] >= cuda[0]
     needed = minimum_driver(cuda)
-    return None if driver is None or needed is None else driver >= needed
+    return None if not driver or needed is None else driver >= needed
 
 
 def runs_on(code: int, device: int) -> bool:
@@ -134,9 +134,7 @@ def build_capabilities(cuda: Version, architecture: str) -> tuple[int, ...]:
     return _BUILD_CAPABILITIES.get(architecture, {}).get(cuda[:2], ())
 
 
-def installable(
-    driver: Version | None, driver_api: int | None, devices: Iterable[int], architecture: str
-) -> tuple[str, ...]:
+def installable(driver: Version, driver_api: int | None, devices: Iterable[int], architecture: str) -> tuple[str, ...]:
     """The commands, best first, that install a torch which this driver serves and which runs on all these devices."""
     wanted = tuple(devices)
     commands = []

@@ -37,9 +37,9 @@ _NVML_UNKNOWN = 999
 _TORCH_WITH_OWN_PATH: Version = (2, 6)
 
 
-def driver_version(facts: Facts) -> Version:
+def driver_release(facts: Facts) -> str:
     """The kernel driver's version, from the kernel if it says so and else from NVML; empty where nobody does."""
-    return version(facts[HardwareFacts].module_version or facts[NvmlFacts].driver or "")
+    return facts[HardwareFacts].module_version or facts[NvmlFacts].driver or ""
 
 
 def check_cuda(facts: Facts) -> list[Finding]:
@@ -68,14 +68,14 @@ def check_cuda(facts: Facts) -> list[Finding]:
             effect=NO_CUDA,
             rank=Rank.CUDA,
             advice=trouble.advice,
-            fix=_with_branch(trouble.fix, driver_version(facts)),
+            fix=_with_branch(trouble.fix, driver_release(facts)),
             verify=PROVE_CUDA,
         )
     ]
 
 
-def _with_branch(commands: tuple[str, ...], driver: Version) -> tuple[str, ...]:
-    branch = str(driver[0]) if driver else "BRANCH"
+def _with_branch(commands: tuple[str, ...], release: str) -> tuple[str, ...]:
+    branch = release.partition(".")[0] or "BRANCH"
     return tuple(command.replace("{branch}", branch) for command in commands)
 
 
@@ -142,23 +142,23 @@ def check_driver(facts: Facts) -> list[Finding]:
     if not hardware.has_gpu:
         return []
     fault = _driver_fault(hardware, nvml, cuda)
-    driver = driver_version(facts)
-    if fault or not driver:
+    release = driver_release(facts)
+    if fault or not release:
         return [fault] if fault else []
     served = f", which serves CUDA {written(cuda_of(cuda.driver_api))}" if cuda.driver_api else ""
-    if driver[0] < OLDEST_KEPT_BRANCH:
+    if version(release) < (OLDEST_KEPT_BRANCH,):
         return [
             Finding(
                 "drv.eol",
                 Severity.WARNING,
-                f"the driver is {written(driver)}{served}, and its branch gets no fixes any more",
-                {"driver": written(driver)},
+                f"the driver is {release}{served}, and its branch gets no fixes any more",
+                {"driver": release},
                 rank=Rank.DRIVER,
                 advice=f"Install branch {OLDEST_KEPT_BRANCH} or newer on the host.",
                 verify="modelfetch doctor driver",
             )
         ]
-    return [well("driver", f"the driver is {written(driver)}{served}", driver=written(driver))]
+    return [well("driver", f"the driver is {release}{served}", driver=release)]
 
 
 def _driver_fault(hardware: HardwareFacts, nvml: NvmlFacts, cuda: CudaFacts) -> Finding | None:
@@ -198,7 +198,7 @@ def _nvml_fault(code: int, hardware: HardwareFacts) -> Finding:
         trouble = Trouble(
             "the container lost its GPU",
             advice="A reload of systemd took the device away. A container with CDI or `--device` keeps it.",
-            fix=("docker restart …",),
+            fix=("docker restart CONTAINER",),
         )
     return Finding(
         name,

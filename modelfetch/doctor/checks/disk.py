@@ -151,7 +151,7 @@ def check_store(facts: Facts) -> list[Finding]:
             Finding(
                 "store.version",
                 Severity.WARNING,
-                f"the store (`{place.path}`) has folders of version {' and '.join(foreign)}, unknown to this modelfetch",
+                f"the store (`{place.path}`) has folders of the unknown version {' and '.join(foreign)}",
                 {"path": str(place.path), "versions": foreign},
                 rank=Rank.STORE,
                 advice="Another version of modelfetch made them.",

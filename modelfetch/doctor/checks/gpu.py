@@ -21,7 +21,7 @@ PROVE_CUDA = "modelfetch doctor --deep"
 
 # What a container must be started with.
 CONTAINER_FIX = (
-    "docker run --gpus all …",
+    "docker run --gpus all IMAGE",
     "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
 )
 

@@ -59,12 +59,11 @@ def _none_answers(answers: tuple[EndpointAnswer, ...]) -> Finding:
     return Finding(
         "net.endpoint",
         Severity.ERROR,
-        f"no endpoint answers ({why})",
+        f"no endpoint answers: {why}",
         {answer.name: answer.problem for answer in answers},
         effect="nothing can be downloaded",
         rank=Rank.NETWORK,
-        advice="Name servers, a proxy (HTTPS_PROXY), or a mirror that this network reaches.",
-        fix=("export HTTPS_PROXY=http://HOST:PORT", "export HF_ENDPOINT=https://HOST"),
+        advice="Look at the name servers and the proxy (HTTPS_PROXY), or add a mirror that this network reaches.",
         verify="modelfetch doctor endpoints",
     )
 

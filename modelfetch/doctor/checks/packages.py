@@ -43,8 +43,9 @@ def check_interpreter(facts: Facts) -> list[Finding]:
 
 def check_packages(facts: Facts) -> list[Finding]:
     packages = facts[PackageFacts]
-    shown = [f"{name} {packages.versions[name]}" for name in SHOWN if name in packages.versions]
-    findings = [well("packages", ", ".join(shown) or "none of the packages that run models is installed")]
+    shown = {name: packages.versions[name] for name in SHOWN if name in packages.versions}
+    listed = ", ".join(f"{name} {release}" for name, release in shown.items())
+    findings = [well("packages", listed or "none of the packages that run models is installed", versions=shown)]
     findings += [
         Finding(
             "py.dup",

@@ -57,7 +57,7 @@ def check_shared_memory(facts: Facts) -> list[Finding]:
             f"`/dev/shm` has {size / 1e6:.0f} MB",
             {"bytes": size},
             advice="It hits servers with several processes (NCCL, data loaders), not pulling.",
-            fix=("docker run --shm-size=8g …", "sudo mount -o remount,size=8g /dev/shm"),
+            fix=("docker run --shm-size=8g IMAGE", "sudo mount -o remount,size=8g /dev/shm"),
             verify="modelfetch doctor shared-memory",
         )
     ]

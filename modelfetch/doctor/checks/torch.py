@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelfetch.doctor.checks.check import Check, note, well
-from modelfetch.doctor.checks.cuda import driver_version
+from modelfetch.doctor.checks.cuda import driver_release
 from modelfetch.doctor.checks.gpu import NO_CUDA, PROVE_CUDA
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
@@ -20,7 +20,6 @@ from modelfetch.doctor.probes.hardware import HardwareFacts
 from modelfetch.doctor.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
 from modelfetch.doctor.probes.torch_files import TorchFacts
 from modelfetch.doctor.tables import (
-    Version,
     cuda_of,
     installable,
     minimum_driver,
@@ -90,32 +89,33 @@ def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
 def _torches(facts: Facts) -> tuple[str, ...]:
     cuda = facts[CudaFacts]
     devices = [device.capability for device in cuda.devices]
-    return installable(driver_version(facts), cuda.driver_api, devices, facts[Machine].architecture)
+    return installable(version(driver_release(facts)), cuda.driver_api, devices, facts[Machine].architecture)
 
 
 def check_build(facts: Facts) -> list[Finding]:
     torch, cuda = facts[TorchFacts], facts[CudaFacts]
     if not torch.cuda or not facts[HardwareFacts].has_gpu:
         return []
-    driver = driver_version(facts)
-    if serves(driver, cuda.driver_api, torch.cuda_version) is False:
-        return [_too_old(driver, facts)]
+    release = driver_release(facts)
+    if serves(version(release), cuda.driver_api, torch.cuda_version) is False:
+        return [_too_old(release, facts)]
     lacking = [device for device in cuda.devices if not _has_code(torch.capabilities, device.capability)]
     if lacking:
         return [_no_code(lacking[0], facts)]
     return [well("build", f"driver and GPUs go with torch's CUDA {torch.cuda}", capabilities=list(torch.capabilities))]
 
 
-def _too_old(driver: Version, facts: Facts) -> Finding:
+def _too_old(release: str, facts: Facts) -> Finding:
     torch, cuda = facts[TorchFacts], facts[CudaFacts]
-    served = cuda_of(cuda.driver_api) if cuda.driver_api else served_cuda(driver)
+    known = cuda_of(cuda.driver_api) if cuda.driver_api else served_cuda(version(release))
+    served = f"CUDA {written(known)}" if known else "an older one"
     needed = minimum_driver(torch.cuda_version)
-    name = f"the driver {written(driver)}" if driver else "the driver"
+    driver = f"the driver {release}".rstrip()
     return Finding(
         "drv.too-old",
         Severity.ERROR,
-        f"torch {torch.release} was built for CUDA {torch.cuda} and {name} serves CUDA {written(served or ()) or '?'}",
-        {"driver": written(driver), "driver_api": cuda.driver_api, "needed_driver": written(needed or ())},
+        f"torch {torch.release} was built for CUDA {torch.cuda} and {driver} serves {served}",
+        {"driver": release, "driver_api": cuda.driver_api, "needed_driver": written(needed or ())},
         effect=NO_CUDA,
         rank=Rank.TORCH,
         advice=f"Or a driver of branch {needed[0]} or newer, on the host." if needed else "",

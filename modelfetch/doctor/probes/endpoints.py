@@ -41,14 +41,14 @@ class EndpointFacts:
     answers: tuple[EndpointAnswer, ...]
 
 
-def read_endpoints(_machine: Machine, settings: Settings) -> EndpointFacts:
-    asked = [(endpoint, Background(partial(_ask, endpoint), ENDPOINT_LIMIT_S)) for endpoint in settings.endpoints]
-    return EndpointFacts(tuple(_outcome(endpoint, background) for endpoint, background in asked))
+def read_endpoints(_machine: Machine, settings: Settings, limit_s: float = ENDPOINT_LIMIT_S) -> EndpointFacts:
+    asked = [(endpoint, Background(partial(_ask, endpoint, limit_s), limit_s)) for endpoint in settings.endpoints]
+    return EndpointFacts(tuple(_outcome(endpoint, background, limit_s) for endpoint, background in asked))
 
 
-def _ask(endpoint: Endpoint) -> EndpointAnswer:
+def _ask(endpoint: Endpoint, limit_s: float) -> EndpointAnswer:
     started = time.monotonic()
-    with Client(stall_s=ENDPOINT_LIMIT_S) as client:
+    with Client(stall_s=limit_s) as client:
         answer = client.get(endpoint.url + _QUESTIONS.get(endpoint.hub, "/"), limit=_LONGEST_BODY)
     return EndpointAnswer(
         name=endpoint.name,
@@ -59,11 +59,11 @@ def _ask(endpoint: Endpoint) -> EndpointAnswer:
     )
 
 
-def _outcome(endpoint: Endpoint, background: Background[EndpointAnswer]) -> EndpointAnswer:
+def _outcome(endpoint: Endpoint, background: Background[EndpointAnswer], limit_s: float) -> EndpointAnswer:
     try:
         return background.result()
     except (FaultError, TimeoutError) as error:
-        return EndpointAnswer(endpoint.name, endpoint.hub, problem=str(error), seconds=ENDPOINT_LIMIT_S)
+        return EndpointAnswer(endpoint.name, endpoint.hub, problem=str(error), seconds=limit_s)
 
 
 def _problem(endpoint: Endpoint, answer: Answer) -> str | None:

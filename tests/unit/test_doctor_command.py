@@ -1,0 +1,124 @@
+"""`modelfetch doctor`: what it prints, its document, its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.cli import run
+from modelfetch.doctor import Severity
+from modelfetch.doctor.checks import CHECKS
+
+SETTINGS = ["doctor", "settings", "--offline"]
+
+
+@pytest.fixture
+def broken_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that any machine can have."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+
+
+def document(capsys: pytest.CaptureFixture[str], *options: str) -> Any:
+    run([*SETTINGS, "--json", *options])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_machine_with_warnings_at_most_ends_with_status_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(SETTINGS) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("[✓] settings ")
+    assert printed.err == ""
+    assert "Nothing is wrong." in printed.out
+
+
+def test_a_warning_is_shown_with_what_mends_it_and_ends_with_status_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert run(SETTINGS) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[!] settings  1 warning"
+    assert lines[1] == "    [!] id.offline: HF_HUB_OFFLINE keeps everything offline"
+    assert lines[2] == "        mend:  unset HF_HUB_OFFLINE"
+    assert lines[-1] == "Nothing is broken; 1 warning."
+
+
+@pytest.mark.usefixtures("broken_certificate")
+def test_an_error_ends_with_status_11_the_cause_its_command_and_its_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(SETTINGS) == 11
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "No https connection can be made because SSL_CERT_FILE names `/nowhere/ca.pem`, which is not there.",
+        "  mend:  unset SSL_CERT_FILE",
+        "  prove: modelfetch doctor proxy",
+    ]
+
+
+@pytest.mark.usefixtures("broken_certificate")
+def test_the_document_has_the_same_findings_with_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    told = document(capsys)
+    assert set(told) == {"schema_version", "conclusion", "primary", "findings"}
+    assert told["primary"] == "net.ca"
+    (finding,) = [finding for finding in told["findings"] if finding["name"] == "net.ca"]
+    assert finding == {
+        "name": "net.ca",
+        "severity": "error",
+        "title": "SSL_CERT_FILE names `/nowhere/ca.pem`, which is not there",
+        "evidence": {"variable": "SSL_CERT_FILE", "path": "/nowhere/ca.pem"},
+        "effect": "no https connection can be made",
+        "rank": "settings",
+        "advice": "",
+        "fix": ["unset SSL_CERT_FILE"],
+        "verify": "modelfetch doctor proxy",
+        "consequence_of": None,
+    }
+
+
+def test_verbose_shows_what_is_well_and_the_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    run([*SETTINGS, "-v"])
+    printed = capsys.readouterr().out
+    assert "    [✓] config: the settings can be read" in printed
+    assert "        hubs = []" in printed
+
+
+@pytest.mark.parametrize("option", ["-v", "--json"])
+def test_a_token_is_never_printed(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "0f8fad5b-d9cb-469f-a165-70867728950e")
+    run([*SETTINGS, option])
+    printed = capsys.readouterr().out
+    assert "secretsecret" not in printed
+    assert "0f8fad5b" not in printed
+    assert "HF_TOKEN" in printed
+
+
+def test_the_list_names_every_check_and_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--list"]) == 0
+    words = set(capsys.readouterr().out.split())
+    assert {name for check in CHECKS for name in (check.name, check.group, *check.finds)} <= words
+
+
+def test_an_unknown_name_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "gpux"]) == 2
+    assert "hint: modelfetch doctor --list" in capsys.readouterr().err
+
+
+def test_a_broken_mirrors_yaml_is_a_finding_and_not_the_end(
+    own_environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = own_environment / ".config/modelfetch/mirrors.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("version: 1\nendpoints:\n  lab: {hubb: x}\n")
+    assert run(SETTINGS) == 11
+    assert f"`{file}` line 3 cannot be used" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_severity_has_a_sign() -> None:
+    from modelfetch.cli.doctor import _PLAIN_SIGNS, _SIGNS
+
+    assert set(_SIGNS) == set(_PLAIN_SIGNS) == set(Severity)

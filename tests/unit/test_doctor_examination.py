@@ -1,0 +1,107 @@
+"""How an examination goes: which checks are made, and what a probe or a check that fails costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelfetch.doctor import Severity, doctor
+from modelfetch.doctor.checks import CHECKS, chosen
+from modelfetch.doctor.facts import Probe
+from modelfetch.doctor.probes.limits import LimitFacts
+from modelfetch.errors import UsageError
+from tests.unit.doctor_machine import FakeMachine, found
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def test_a_healthy_machine_without_gpu_and_torch_has_no_error_and_no_warning(fake: FakeMachine) -> None:
+    findings = found(fake)
+    assert {finding.severity for finding in findings.values()} <= {Severity.OK, Severity.INFO}
+    assert {"gpu.none", "torch.absent"} <= set(findings)
+
+
+def test_a_check_uses_only_the_names_that_it_declares(fake: FakeMachine) -> None:
+    declared = {name for check in CHECKS for name in (check.name, *check.finds)}
+    fake.with_gpu().with_torch("2.14.0", cuda="13.0").write(".dockerenv")
+    assert set(found(fake, HF_ENDPOINT="https://hf-mirror.com", HF_TOKEN="hf_x", HF_HUB_OFFLINE="1")) <= declared
+
+
+def test_names_choose_checks_groups_and_findings() -> None:
+    assert {check.name for check in chosen(["gpu"], offline=False, deep=False)} == {
+        "gpus",
+        "visible",
+        "usage",
+        "driver",
+        "cuda",
+        "nvcc",
+    }
+    assert [check.name for check in chosen(["drv.too-old"], offline=False, deep=False)] == ["build"]
+    assert [check.name for check in chosen(["memory", "clock"], offline=False, deep=False)] == ["memory", "clock"]
+    assert chosen(["clock"], offline=True, deep=False) == ()
+
+
+def test_the_trial_is_made_only_when_it_is_asked_for() -> None:
+    assert "trial" not in {check.name for check in chosen([], offline=False, deep=False)}
+    assert "trial" in {check.name for check in chosen([], offline=False, deep=True)}
+    assert "trial" in {check.name for check in chosen(["trial"], offline=False, deep=False)}
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="no check `gpux`") as caught:
+        doctor(names=["gpux"])
+    assert caught.value.hint == "modelfetch doctor --list"
+
+
+def test_every_check_and_finding_is_named_once() -> None:
+    names = [check.name for check in CHECKS] + [check.group for check in CHECKS]
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+    for check in CHECKS:
+        assert not set(check.finds) & set(names), check.name
+
+
+def test_a_probe_that_raises_is_told_once_and_names_the_checks_that_it_costs(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> LimitFacts:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", (Probe(LimitFacts, broken),))
+    findings = doctor(names=["machine"], machine=fake.machine())
+    assert [(finding.name, finding.severity) for finding in findings] == [("processors", Severity.CRASHED)]
+    assert findings[0].title == (
+        "limit facts could not be read (RuntimeError: no such luck), "
+        "so these checks are left out: processors, memory, shared-memory, open-files"
+    )
+
+
+def test_a_probe_that_hangs_costs_its_limit_and_nothing_else(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hanging(*_: object) -> LimitFacts:
+        import threading
+
+        threading.Event().wait(600)
+        raise AssertionError("nobody waits that long")
+
+    probe = Probe(LimitFacts, hanging, limit_s=0.05)
+    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", (probe,))
+    (finding,) = doctor(names=["memory", "config"], machine=fake.machine())[:1]
+    assert finding.severity is Severity.CRASHED
+    assert "no answer within 0.05 s" in finding.title
+
+
+def test_a_check_that_raises_is_a_finding_and_the_others_go_on(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", ())
+    findings = doctor(names=["memory", "config"], machine=fake.machine())
+    assert [(finding.name, finding.severity) for finding in findings] == [
+        ("memory", Severity.CRASHED),
+        ("config", Severity.OK),
+    ]
+    assert findings[0].title == "the check `memory` failed: LookupError: nobody reads LimitFacts"

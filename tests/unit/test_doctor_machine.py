@@ -1,0 +1,133 @@
+"""What a machine gives a process, and the places that models are kept in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.config import load
+from modelfetch.doctor import Severity
+from modelfetch.doctor.checks.disk import check_file_system, check_space
+from modelfetch.doctor.checks.system import check_open_files, check_shared_memory
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.probes.limits import LimitFacts, read_limits
+from modelfetch.doctor.probes.storage import Place, StorageFacts, read_storage
+from tests.unit.doctor_machine import FakeMachine, errors, found
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def test_limits_of_every_control_group_above_count_and_the_least_wins(fake: FakeMachine) -> None:
+    fake.write("proc/meminfo", "MemTotal:       32000000 kB\nMemAvailable:   16000000 kB\n")
+    fake.write("proc/self/cgroup", "0::/outer/inner\n")
+    fake.write("sys/fs/cgroup/outer/memory.max", "4000000000\n")
+    fake.write("sys/fs/cgroup/outer/inner/memory.max", "max\n")
+    fake.write("sys/fs/cgroup/outer/inner/cpu.max", "50000 100000\n")
+    facts = read_limits(fake.machine(), load(fake.environment))
+    assert (facts.memory_limit_bytes, facts.cpu_limit, facts.memory_bytes) == (4_000_000_000, 0.5, 32_768_000_000)
+    assert found(fake, "memory")["memory"].title == "4.0 of 32.8 GB memory"
+
+
+def test_limits_in_the_old_form_count_and_their_no_limit_is_none(fake: FakeMachine) -> None:
+    fake.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
+    fake.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n")
+    fake.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
+    assert read_limits(fake.machine(), load(fake.environment)).memory_limit_bytes is None
+    fake.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000000\n")
+    assert read_limits(fake.machine(), load(fake.environment)).memory_limit_bytes == 1_000_000_000
+
+
+def test_little_shared_memory_and_few_open_files_are_warnings() -> None:
+    facts = Facts([LimitFacts(cpus=2, shared_memory_bytes=64 << 20, open_files=256)])
+    assert [finding.name for finding in (*check_shared_memory(facts), *check_open_files(facts))] == [
+        "shm.small",
+        "ulimit",
+    ]
+    plenty = Facts([LimitFacts(cpus=2, shared_memory_bytes=8 << 30, open_files=None)])
+    assert {finding.severity for finding in (*check_shared_memory(plenty), *check_open_files(plenty))} == {Severity.OK}
+
+
+def place(role: str = "store", **changes: Any) -> Place:
+    values: dict[str, Any] = {"exists": True, "device": 1, "free_bytes": 10**12, "file_system": "ext4"}
+    return Place(role, Path("/data"), **{**values, **changes})
+
+
+def test_the_features_of_a_file_system_are_found_by_trying_and_nothing_is_left(fake: FakeMachine) -> None:
+    facts = read_storage(fake.machine(), load(fake.environment))
+    assert facts.places[0].features["symlinks"]
+    assert facts.places[0].features["hard links"]
+    assert list(fake.home.iterdir()) == []
+
+
+def test_a_place_that_is_not_there_yet_is_judged_by_the_folder_above_it(fake: FakeMachine) -> None:
+    facts = read_storage(fake.machine(MODELFETCH_HOME=str(fake.home / "a/b/c")), load(fake.environment))
+    assert [(found.exists, found.problem, found.device) for found in facts.places] == [
+        (False, None, fake.home.stat().st_dev)
+    ] * 3
+
+
+def test_the_file_system_is_that_of_the_nearest_mount(fake: FakeMachine) -> None:
+    home = str(fake.home.resolve()).replace(" ", "\\040")
+    fake.write(
+        "proc/self/mountinfo",
+        f"20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n31 20 0:40 / {home} rw - nfs4 server:/home rw\n",
+    )
+    finding = found(fake, "file-system")["fs.type"]
+    assert finding.severity is Severity.WARNING
+    assert "is on nfs4" in finding.title
+
+
+@pytest.mark.parametrize(
+    ("free", "severity"),
+    [(100_000_000, Severity.ERROR), (4_000_000_000, Severity.WARNING), (6_000_000_000, Severity.OK)],
+)
+def test_little_room_is_a_warning_and_none_an_error(free: int, severity: Severity) -> None:
+    assert [finding.severity for finding in check_space(Facts([StorageFacts((place(free_bytes=free),))]))] == [severity]
+
+
+def test_few_inodes_are_a_warning_and_an_unknown_number_is_not() -> None:
+    (finding,) = check_space(Facts([StorageFacts((place(free_inodes=10),))]))
+    assert finding.name == "disk.inodes"
+    (finding,) = check_space(Facts([StorageFacts((place(free_inodes=None),))]))
+    assert finding.severity is Severity.OK
+
+
+def test_places_on_one_disk_are_told_once_and_a_split_is_information() -> None:
+    together = Facts([StorageFacts((place(), place("Hugging Face cache")))])
+    assert len(check_space(together)) == 1
+    assert [finding.name for finding in check_file_system(together)] == ["file-system"]
+    apart = Facts([StorageFacts((place(), place("Hugging Face cache", device=2)))])
+    assert [finding.name for finding in check_file_system(apart)] == ["file-system", "file-system", "fs.split"]
+
+
+def test_a_file_system_without_symlinks_is_a_warning() -> None:
+    facts = Facts([StorageFacts((place(features={"symlinks": False, "locks": True}),))])
+    assert [finding.name for finding in check_file_system(facts)] == ["fs.features"]
+
+
+def test_a_store_where_a_file_stands_cannot_be_written(fake: FakeMachine) -> None:
+    (fake.home / "store").write_text("a file")
+    findings = found(fake, "disk")
+    assert findings["fs.writable"].severity is Severity.ERROR
+    assert "is a file" in findings["fs.writable"].title
+    assert findings["fs.writable"].effect == "no model can be pulled"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_may_not_be_written_is_an_error(fake: FakeMachine) -> None:
+    (fake.home / "store").mkdir(mode=0o500)
+    assert errors(found(fake, "disk")) == {"fs.writable"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("blobs-v1", "store"), ("blobs-v2", "store.version"), ("photos", "store.not-ours")]
+)
+def test_a_store_is_known_by_the_names_of_its_folders(fake: FakeMachine, folder: str, name: str) -> None:
+    (fake.home / "store" / folder).mkdir(parents=True)
+    assert name in found(fake, "store")

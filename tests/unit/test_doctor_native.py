@@ -1,0 +1,235 @@
+"""Every failure of the CUDA driver that is known, made by a driver of our own in C: one cause, with what mends it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelfetch.doctor import Finding, Severity, conclude, doctor
+from modelfetch.doctor.probes.native import read_cuda
+from tests.unit.doctor_machine import LIBCUDA, LIBNVML, FakeMachine, compile_library
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cc") is None and shutil.which("gcc") is None,
+    reason="the drivers are compiled here, with a C compiler",
+)
+
+GROUPS = ("gpu", "python")
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two libraries, compiled once."""
+    folder = tmp_path_factory.mktemp("driver")
+    compile_library(LIBCUDA, folder / "libcuda.so.1")
+    compile_library(LIBNVML, folder / "libnvidia-ml.so.1")
+    return folder
+
+
+@pytest.fixture
+def fake(tmp_path: Path, compiled: Path) -> FakeMachine:
+    """A machine with a GPU, its driver 580.95.05, and torch built for CUDA 13.0: nothing is wrong with it."""
+    machine = FakeMachine(tmp_path).with_gpu().with_torch("2.14.0+cu130", cuda="13.0")
+    shutil.copytree(compiled, machine.libraries, dirs_exist_ok=True)
+    return machine
+
+
+def examined(fake: FakeMachine, **environment: str) -> list[Finding]:
+    return doctor(names=GROUPS, offline=True, machine=fake.machine(**environment))
+
+
+def names_of_errors(findings: list[Finding]) -> set[str]:
+    return {finding.name for finding in findings if finding.severity.is_error}
+
+
+def test_a_healthy_gpu_machine_has_no_error_and_no_warning(fake: FakeMachine) -> None:
+    findings = examined(fake)
+    assert {finding.severity for finding in findings} <= {Severity.OK, Severity.INFO}
+    titles = {finding.name: finding.title for finding in findings}
+    assert titles["gpus"] == "1 x NVIDIA H100 80GB HBM3"
+    assert titles["driver"] == "the driver is 580.95.05, which serves CUDA 13.0"
+    assert titles["cuda"] == "the CUDA driver starts and shows 1 GPU"
+    assert titles["build"] == "driver and GPUs go with torch's CUDA 13.0"
+    assert conclude(findings).sentence == "Nothing is wrong."
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "fix"),
+    [
+        ("3", "the CUDA driver does not start", "sudo nvidia-modprobe -c0 -u"),
+        ("34", "the stub of `libcuda.so.1`", "unset LD_LIBRARY_PATH"),
+        ("46", "the GPU is busy or unavailable", "sudo nvidia-smi -c 0"),
+        ("100", "the CUDA driver sees no GPU", "nvidia-smi -L"),
+        ("802", "wait for the Fabric Manager", "sudo apt install nvidia-fabricmanager-580 && sudo systemctl enable"),
+        ("803", "are of different drivers", "sudo reboot"),
+        ("804", "this GPU does not support it", "unset LD_LIBRARY_PATH"),
+        ("999", "the kernel side of CUDA is in a bad state", "sudo nvidia-modprobe -c0 -u"),
+        ("12345", "the CUDA driver does not start (error 12345)", None),
+    ],
+)
+def test_each_code_of_cuinit_is_told_as_its_cause(fake: FakeMachine, code: str, sentence: str, fix: str | None) -> None:
+    conclusion = conclude(examined(fake, FAKE_CUDA_INIT=code))
+    assert conclusion.sentence.startswith("CUDA is not used because ")
+    assert sentence in conclusion.sentence
+    assert conclusion.primary is not None
+    assert conclusion.primary.name == "drv.cuda-init"
+    assert conclusion.primary.verify == "modelfetch doctor --deep"
+    if fix:
+        assert conclusion.primary.fix[0].startswith(fix)
+
+
+def test_a_driver_too_old_for_torch_is_told_with_both_versions_and_a_torch_that_it_serves(fake: FakeMachine) -> None:
+    fake.write("sys/module/nvidia/version", "535.183.01\n")
+    findings = examined(fake, FAKE_DRIVER="535.183.01", FAKE_CUDA_API="12020")
+    conclusion = conclude(findings)
+    assert conclusion.sentence == (
+        "CUDA is not used because torch 2.14.0+cu130 was built for CUDA 13.0 "
+        "and the driver 535.183.01 serves CUDA 12.2."
+    )
+    assert conclusion.primary is not None
+    assert conclusion.primary.fix[0] == 'python -m pip install --force-reinstall "torch<2.11"'
+    assert "cu126" in conclusion.primary.fix[1]
+    assert "580" in conclusion.primary.advice
+    assert names_of_errors(findings) == {"drv.too-old"}
+    assert "drv.eol" in {finding.name for finding in findings}
+
+
+def test_a_compatibility_library_that_serves_more_than_its_kernel_driver_is_believed(fake: FakeMachine) -> None:
+    fake.write("sys/module/nvidia/version", "535.183.01\n")
+    assert not names_of_errors(examined(fake, FAKE_DRIVER="535.183.01", FAKE_CUDA_API="13000"))
+
+
+def test_a_gpu_that_the_build_holds_no_code_for_is_told_with_a_build_that_does(fake: FakeMachine) -> None:
+    primary = conclude(examined(fake, FAKE_CUDA_CAPABILITY="61")).primary
+    assert primary is not None
+    assert primary.name == "gpu.capability"
+    assert "compute capability 6.1" in primary.title
+    assert [("cu126" in command, "torch==2.14.*" in command) for command in primary.fix] == [(True, True)]
+
+
+def test_a_gpu_that_is_newer_than_the_build_is_a_warning(fake: FakeMachine) -> None:
+    findings = examined(fake, FAKE_CUDA_CAPABILITY="130")
+    assert not names_of_errors(findings)
+    assert [finding.severity for finding in findings if finding.name == "gpu.capability"] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize(("folder", "code"), [("compat", "803"), ("compat", "804"), ("stubs", "34")])
+def test_a_libcuda_from_elsewhere_is_the_cause_and_only_its_folder_leaves_the_path(
+    fake: FakeMachine, compiled: Path, folder: str, code: str
+) -> None:
+    wrong = fake.root / "usr/local/cuda" / folder
+    wrong.mkdir(parents=True)
+    shutil.copy(compiled / "libcuda.so.1", wrong)
+    primary = conclude(examined(fake, FAKE_CUDA_INIT=code, LD_LIBRARY_PATH=f"{wrong}:{fake.libraries}")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix) == ("drv.compat-lib", (f"export LD_LIBRARY_PATH={fake.libraries}",))
+
+
+def test_libraries_of_another_version_than_the_module_want_a_reboot(fake: FakeMachine) -> None:
+    (fake.libraries / "libcuda.so.1").rename(fake.libraries / "libcuda.so.575.51.03")
+    (fake.libraries / "libcuda.so.1").symlink_to("libcuda.so.575.51.03")
+    findings = examined(fake, FAKE_CUDA_INIT="803")
+    primary = conclude(findings).primary
+    assert primary is not None
+    assert (primary.name, primary.fix) == ("drv.mismatch", ("sudo reboot",))
+    assert primary.title == "the kernel module is 580.95.05 and the driver's libraries are 575.51.03"
+    causes = {finding.name: finding.consequence_of for finding in findings}
+    assert causes["drv.cuda-init"] == "drv.mismatch"
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "fix"),
+    [
+        ("18", "drv.mismatch", "sudo reboot"),
+        ("9", "drv.nvml", "sudo modprobe nvidia"),
+        ("15", "drv.nvml", "sudo reboot"),
+        ("16", "drv.nvml", "sudo nvidia-smi --gpu-reset"),
+    ],
+)
+def test_each_code_of_nvml_is_told_as_its_cause(fake: FakeMachine, code: str, name: str, fix: str) -> None:
+    primary = conclude(examined(fake, FAKE_NVML_INIT=code, FAKE_CUDA_INIT="3")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix[0]) == (name, fix)
+
+
+def test_a_container_that_lost_its_gpu_is_told_so(fake: FakeMachine) -> None:
+    fake.write(".dockerenv")
+    primary = conclude(examined(fake, FAKE_NVML_INIT="999", FAKE_CUDA_INIT="999")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix[0]) == ("ctr.lost-gpu", "docker restart CONTAINER")
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1", "none", "0,0"])
+def test_a_variable_that_hides_every_gpu_is_the_cause(fake: FakeMachine, value: str) -> None:
+    findings = examined(fake, CUDA_VISIBLE_DEVICES=value, FAKE_CUDA_INIT="100")
+    primary = conclude(findings).primary
+    assert primary is not None
+    assert (primary.name, primary.fix) == ("gpu.visible", ("unset CUDA_VISIBLE_DEVICES",))
+    assert {finding.name: finding.consequence_of for finding in findings}["drv.cuda-init"] == "gpu.visible"
+
+
+@pytest.mark.parametrize("value", ["0", "GPU-4f2b", "MIG-4f2b", "0,7"])
+def test_a_variable_that_chooses_a_gpu_is_information(fake: FakeMachine, value: str) -> None:
+    findings = examined(fake, CUDA_VISIBLE_DEVICES=value)
+    assert not names_of_errors(findings)
+    assert [finding.severity for finding in findings if finding.name == "gpu.visible"] == [Severity.INFO]
+
+
+@pytest.mark.parametrize("how", ["SIGABRT", "hung"])
+def test_a_driver_that_dies_or_hangs_is_a_finding_and_what_it_said_before_is_kept(fake: FakeMachine, how: str) -> None:
+    machine = fake.machine(FAKE_CUDA_ACT={"SIGABRT": "abort", "hung": "hang"}[how], FAKE_CUDA_API="12040")
+    facts = read_cuda(machine, None, limit_s=5.0)  # type: ignore[arg-type]  # it needs no settings
+    assert (facts.ended, facts.init_code, facts.driver_api) == (how, None, 12040)
+    assert Path(facts.library or "") == fake.libraries / "libcuda.so.1"
+
+
+def test_a_driver_that_dies_is_the_cause_and_everything_else_is_still_told(fake: FakeMachine) -> None:
+    findings = examined(fake, FAKE_CUDA_ACT="abort")
+    primary = conclude(findings).primary
+    assert primary is not None
+    assert (primary.name, primary.severity) == ("drv.cuda-init", Severity.CRASHED)
+    assert "SIGABRT" in primary.title
+    assert {"gpus", "driver", "torch", "packages"} <= {finding.name for finding in findings}
+
+
+def test_a_management_library_that_dies_does_not_take_cuda_with_it(fake: FakeMachine) -> None:
+    findings = examined(fake, FAKE_NVML_ABORT="1")
+    assert names_of_errors(findings) == {"drv.nvml"}
+    assert "cuda" in {finding.name for finding in findings}
+
+
+def test_a_torch_without_cuda_beside_a_gpu_is_the_cause_with_one_for_this_driver(
+    tmp_path: Path, compiled: Path
+) -> None:
+    fake = FakeMachine(tmp_path).with_gpu().with_torch("2.14.0+cpu", cuda=None)
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    primary = conclude(examined(fake)).primary
+    assert primary is not None
+    assert primary.name == "torch.cpu-build"
+    assert primary.fix[0].endswith("--index-url https://download.pytorch.org/whl/cu130")
+    older = conclude(examined(fake, FAKE_DRIVER="550.54.15", FAKE_CUDA_API="12040")).primary
+    assert older is not None
+    assert not any("cu130" in command for command in older.fix)
+
+
+def test_a_gpu_that_others_hold_is_a_warning(fake: FakeMachine) -> None:
+    findings = examined(fake, FAKE_NVML_USED_MB="80000", FAKE_NVML_MODE="3")
+    warnings = {finding.name for finding in findings if finding.severity is Severity.WARNING}
+    assert warnings == {"gpu.busy", "gpu.exclusive"}
+    assert not names_of_errors(findings)
+
+
+def test_no_driver_library_on_bare_metal_in_a_container_and_in_wsl(fake: FakeMachine) -> None:
+    for library in fake.libraries.iterdir():
+        library.unlink()
+    assert "drv.no-library" in names_of_errors(examined(fake))
+    fake.write(".dockerenv")
+    primary = conclude(examined(fake)).primary
+    assert primary is not None
+    assert (primary.name, primary.fix[0]) == ("ctr.runtime", "docker run --gpus all IMAGE")
+    (fake.root / ".dockerenv").unlink()
+    fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
+    fake.write("dev/dxg")
+    assert "wsl.driver" in names_of_errors(examined(fake))

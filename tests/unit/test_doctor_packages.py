@@ -1,0 +1,109 @@
+"""torch and its companions as their files and metadata show them. Nothing is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelfetch.config import load
+from modelfetch.doctor import Severity
+from modelfetch.doctor.probes.packages import read_packages
+from modelfetch.doctor.probes.torch_files import read_torch
+from tests.unit.doctor_machine import FakeMachine, errors, found
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("release", "cuda", "hip", "name"),
+    [
+        ("2.14.0+cpu", None, None, "torch.cpu-build-nogpu"),
+        ("2.14.0+cu130", "13.0", None, "torch"),
+        ("2.9.0+rocm6.4", None, "6.4", "torch"),
+    ],
+)
+def test_torch_is_told_by_what_it_was_built_for(
+    fake: FakeMachine, release: str, cuda: str | None, hip: str | None, name: str
+) -> None:
+    findings = found(fake.with_torch(release, cuda=cuda, hip=hip), "torch")
+    assert list(findings) == [name]
+    assert f"torch {release} was built for" in findings[name].title
+
+
+def test_a_torch_for_other_gpus_or_with_a_part_missing_is_an_error_beside_an_nvidia_gpu(fake: FakeMachine) -> None:
+    fake.with_gpu().with_torch("2.9.0+rocm6.4", cuda=None, hip="6.4")
+    assert errors(found(fake, "torch")) == {"torch.rocm"}
+
+
+def test_a_torch_whose_cuda_library_is_gone_is_an_error(fake: FakeMachine) -> None:
+    fake.with_torch("2.14.0+cu130", cuda="13.0")
+    (fake.site / "torch/lib/libtorch_cuda.so").unlink()
+    assert errors(found(fake, "torch")) == {"torch.broken"}
+
+
+def test_the_capabilities_are_read_from_torchs_own_table_and_else_from_ours(fake: FakeMachine) -> None:
+    settings = load(fake.environment)
+    fake.with_torch("2.14.0+cu126", cuda="12.6")
+    assert read_torch(fake.machine(), settings).capabilities == (50, 60, 70, 75, 80, 86, 90)
+    (fake.site / "torch/cuda/__init__.py").write_text("PYTORCH_RELEASES_CODE_CC = {'12.6': {'x86_64': {90}}}\n")
+    assert read_torch(fake.machine(), settings).capabilities == (90,)
+    for unreadable in ("PYTORCH_RELEASES_CODE_CC = made_up()\n", "this is no Python\n", ""):
+        (fake.site / "torch/cuda/__init__.py").write_text(unreadable)
+        assert read_torch(fake.machine(), settings).capabilities == (50, 60, 70, 75, 80, 86, 90)
+
+
+def test_versions_that_do_not_go_together_are_told_with_the_command(fake: FakeMachine) -> None:
+    fake.with_package("transformers", "5.23.0", "tokenizers<0.24.0,>=0.23.1", "regex", 'sentencepiece; extra == "x"')
+    fake.with_package("tokenizers", "0.21.4").with_package("regex", "2026.1.1")
+    finding = found(fake, "requirements")["tf.deps"]
+    assert finding.severity is Severity.ERROR
+    assert finding.title == "transformers 5.23.0 needs tokenizers<0.24.0,>=0.23.1, and 0.21.4 is installed"
+    assert finding.fix == ('python -m pip install "tokenizers<0.24.0,>=0.23.1"',)
+
+
+def test_a_needed_package_that_is_missing_is_told(fake: FakeMachine) -> None:
+    fake.with_package("torchvision", "0.29.0", "torch==2.14.0").with_torch("2.13.0+cpu", cuda=None)
+    assert "2.13.0+cpu is installed" in found(fake, "requirements")["torch.vision-mismatch"].title
+    fake.with_package("modelscope_hub", "0.5.0", "requests>=2.28")
+    assert found(fake, "requirements")["py.deps"].severity is Severity.WARNING
+
+
+def test_a_local_version_meets_what_its_release_meets(fake: FakeMachine) -> None:
+    fake.with_package("torchvision", "0.29.0+cpu", "torch==2.14.0").with_torch("2.14.0+cpu", cuda=None)
+    assert "requirements" in found(fake, "requirements")
+
+
+def test_a_package_twice_in_one_folder_is_an_error_and_a_shadowed_one_is_not(fake: FakeMachine, tmp_path: Path) -> None:
+    fake.with_package("transformers", "5.17.0").with_package("transformers", "5.23.0")
+    assert found(fake, "packages")["py.dup"].evidence["versions"] == ["5.17.0", "5.23.0"]
+    other = FakeMachine(tmp_path / "other").with_package("safetensors", "0.7.0")
+    fake.with_package("safetensors", "0.8.0")
+    machine = fake.machine()
+    both = type(machine)(machine.root, machine.environment, (fake.site, other.site))
+    facts = read_packages(both, load(fake.environment))
+    assert (facts.versions["safetensors"], "safetensors" in facts.duplicates) == ("0.8.0", False)
+
+
+def test_what_an_uninstall_left_behind_is_no_package(fake: FakeMachine) -> None:
+    (fake.site / "transformers-5.17.0.dist-info").mkdir()
+    fake.with_package("transformers", "5.23.0")
+    assert "py.dup" not in found(fake, "packages")
+
+
+def test_byte_code_that_will_never_be_kept_is_a_warning_and_one_not_yet_written_is_none(fake: FakeMachine) -> None:
+    fake.with_torch("2.14.0+cpu", cuda=None)
+    assert "py.bytecode" not in found(fake, "byte-code")
+    finding = found(fake, "byte-code", PYTHONDONTWRITEBYTECODE="1")["py.bytecode"]
+    assert (finding.severity, finding.evidence["packages"]) == (Severity.WARNING, ["torch"])
+
+
+def test_an_active_environment_that_is_not_ours_is_told(fake: FakeMachine) -> None:
+    assert found(fake, "interpreter", VIRTUAL_ENV="/home/me/venv")["py.which"].severity is Severity.WARNING
+
+
+def test_an_old_pynvml_is_a_warning(fake: FakeMachine) -> None:
+    assert "pynvml.old" in found(fake.with_package("pynvml", "11.5.3"), "packages")

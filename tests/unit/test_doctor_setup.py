@@ -1,0 +1,96 @@
+"""Settings, tokens, proxies, endpoints and the clock."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from modelfetch.doctor import Severity
+from modelfetch.doctor.checks.network import check_clock, check_endpoints
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.probes.endpoints import EndpointAnswer, EndpointFacts
+from tests.unit.doctor_machine import FakeMachine, errors, found
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def test_settings_that_cannot_be_read_are_the_cause_and_the_rest_is_still_told(fake: FakeMachine) -> None:
+    file = fake.home / "config/modelfetch/mirrors.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("version: 3\n")
+    findings = found(fake, "settings", "disk")
+    assert errors(findings) == {"config.broken"}
+    assert findings["config.broken"].evidence["key"] == "version"
+    assert "store" in findings
+
+
+def test_a_token_is_told_by_where_it_is_from_and_goes_and_never_shown(fake: FakeMachine) -> None:
+    findings = found(fake, "tokens", HF_TOKEN="hf_secretsecret", MODELSCOPE_API_TOKEN="ms-secretsecret")
+    assert "secretsecret" not in repr(findings)
+    unused = found(fake, "tokens", HF_TOKEN="hf_secretsecret", HF_ENDPOINT="https://hf-mirror.com")
+    assert unused["id.token-unused"].title == "the huggingface token (HF_TOKEN) goes nowhere"
+
+
+def test_a_saved_token_that_differs_or_that_others_can_read_is_a_warning(fake: FakeMachine) -> None:
+    saved = fake.home / "cache/huggingface/token"
+    saved.parent.mkdir(parents=True)
+    saved.write_text("hf_saved")
+    saved.chmod(stat.S_IRUSR | stat.S_IROTH)
+    findings = found(fake, "tokens", HF_TOKEN="hf_other")
+    assert findings["id.token-mode"].fix == (f'chmod 600 "{saved}"',)
+    assert "id.token" in findings
+    saved.chmod(stat.S_IRUSR)
+    assert set(found(fake, "tokens")) == {"tokens"}
+
+
+def test_variables_that_surprise_are_told(fake: FakeMachine) -> None:
+    findings = found(
+        fake,
+        "settings",
+        HF_HUB_OFFLINE="1",
+        HF_ENDPOINT="https://hf-mirror.com",
+        HF_HUB_ENABLE_HF_TRANSFER="1",
+        SSL_CERT_FILE="/nowhere/ca.pem",
+        https_proxy="http://me:hunter2@a.example:1",
+        HTTPS_PROXY="http://b.example:2",
+        ALL_PROXY="socks5://c.example:3",
+    )
+    severities = {name: finding.severity for name, finding in findings.items()}
+    assert severities["id.offline"] is Severity.WARNING
+    assert findings["id.offline"].fix == ("unset HF_HUB_OFFLINE",)
+    assert severities["id.endpoint"] is Severity.INFO
+    assert severities["hf_transfer"] is Severity.INFO
+    assert errors(findings) == {"net.ca"}
+    assert "hunter2" not in repr(findings)
+
+
+def answer(
+    name: str, *, hub: str = "huggingface", problem: str | None = None, skew: float | None = 0
+) -> EndpointAnswer:
+    return EndpointAnswer(name, hub, problem, seconds=0.05, skew_s=skew)
+
+
+def test_an_endpoint_that_is_silent_while_a_mirror_answers_is_information() -> None:
+    facts = Facts([EndpointFacts((answer("huggingface", problem="no answer within 3 s"), answer("hf-mirror")))])
+    assert [finding.severity for finding in check_endpoints(facts)] == [Severity.INFO, Severity.OK]
+
+
+def test_a_hub_without_an_answering_endpoint_is_a_warning_and_no_answer_at_all_an_error() -> None:
+    silent = answer("huggingface", problem="no answer within 3 s")
+    facts = Facts([EndpointFacts((silent, answer("modelscope", hub="modelscope")))])
+    assert [finding.severity for finding in check_endpoints(facts)] == [Severity.WARNING, Severity.OK]
+    (finding,) = check_endpoints(Facts([EndpointFacts((silent,))]))
+    assert (finding.severity, finding.effect) == (Severity.ERROR, "nothing can be downloaded")
+
+
+def test_the_clock_is_wrong_only_when_every_endpoint_says_so() -> None:
+    (finding,) = check_clock(Facts([EndpointFacts((answer("a", skew=4000), answer("b", skew=0)))]))
+    assert finding.severity is Severity.OK
+    (finding,) = check_clock(Facts([EndpointFacts((answer("a", skew=4000), answer("b", skew=3990)))]))
+    assert finding.title == "this machine's clock is 66 minutes slow"
+    assert finding.severity is Severity.ERROR
