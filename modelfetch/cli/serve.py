@@ -32,11 +32,11 @@ def command(host: str, port: int, quiet: bool) -> None:
     Read-only. Prints its URL, then the two settings that make clients use it. Ctrl-C ends it.
     """
     from modelfetch.config import load
-    from modelfetch.serve import Server
+    from modelfetch.serve import Server, ignore
     from modelfetch.store import Store
 
     store = Store.open(load().home, create=False)
-    server = Server(store, host, port, observe=_ignore if quiet else _log)
+    server = Server(store, host, port, observe=ignore if quiet else _log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         click.echo(server.url)
@@ -52,10 +52,6 @@ def command(host: str, port: int, quiet: bool) -> None:
         say("stopped")
     finally:
         server.close()
-
-
-def _ignore(served: Served) -> None:
-    """`--quiet`: the requests are nobody's business."""
 
 
 def _log(served: Served) -> None:

@@ -2,6 +2,6 @@
 
 from modelfetch.serve.catalogue import Catalogue, Snapshot
 from modelfetch.serve.connection import Served
-from modelfetch.serve.server import Server
+from modelfetch.serve.server import Server, ignore
 
-__all__ = ["Catalogue", "Served", "Server", "Snapshot"]
+__all__ = ["Catalogue", "Served", "Server", "Snapshot", "ignore"]

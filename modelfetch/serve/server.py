@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import select
 import socket
@@ -151,14 +152,16 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"`{host}:{port}` cannot be listened on",
-            facts={"why": error},
-            hint="modelfetch serve --port 0    (takes a free port)",
-        ) from error
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise UsageError(f"`{host}:{port}` cannot be listened on", facts={"why": error}, hint=_hint(error)) from error
     listener.setblocking(False)
     return listener
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        return "modelfetch serve --port 0    (takes a free port)"
+    return "modelfetch serve --host 127.0.0.1    (this machine only)"
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import socketserver
@@ -10,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.simulator.contents import SEGMENT_BYTES, Content
+from tests.simulator.contents import SEGMENT_BYTES
 from tests.simulator.exchange import Answer, Question
 from tests.simulator.log import Line
 
@@ -59,10 +61,7 @@ class Origin(socketserver.ThreadingTCPServer):
         """Break every open connection, as a network that goes away does."""
         with self._lock:
             for connection in self._open:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # it went away by itself
+                _hang_up(connection)
 
     def register(self, connection: socket.socket) -> int:
         with self._lock:
@@ -70,7 +69,7 @@ class Origin(socketserver.ThreadingTCPServer):
             self._connections += 1
             if self.closing.is_set():
                 # Accepted in the last moment: `stop` has not seen it and would wait for it for ever.
-                connection.shutdown(socket.SHUT_RDWR)
+                _hang_up(connection)
             return self._connections
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
@@ -79,6 +78,12 @@ class Origin(socketserver.ThreadingTCPServer):
             self._open.discard(connection)
         # Without the shutdown(SHUT_WR) of the base class: it would send a FIN where the fault asks for an RST.
         connection.close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    # It may have gone away by itself.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -131,8 +136,9 @@ class _Connection(BaseHTTPRequestHandler):
             stop = answer.start + answer.break_after
             self.close_connection = True
         rate = answer.rate or self.server.rate
-        if rate is None and answer.flipped is None and not isinstance(answer.body.source, bytes):
-            self._send_file(answer.body, answer.start, stop, line)
+        source = answer.body.source
+        if rate is None and answer.flipped is None and isinstance(source, Path):
+            self._send_file(source, answer.start, stop, line)
         else:
             self._send_segments(answer, stop, rate, line)
         if stop < answer.stop:
@@ -144,13 +150,9 @@ class _Connection(BaseHTTPRequestHandler):
         size = SEGMENT_BYTES if rate is None else max(1, min(SEGMENT_BYTES, int(rate * _RATE_STEP_S)))
         offset = answer.start
         for segment in answer.body.segments(answer.start, stop, size):
-            if answer.flipped is not None and offset <= answer.flipped < offset + len(segment):
-                injured = bytearray(segment)
-                injured[answer.flipped - offset] ^= 0xFF
-                segment = memoryview(injured)  # noqa: PLW2901 - the very segment, injured
             if rate is not None:
                 self._wait_for_turn(len(segment) / rate)
-            self._send(segment, line)
+            self._send(segment if answer.flipped is None else _flip(segment, answer.flipped - offset), line)
             offset += len(segment)
 
     def _wait_for_turn(self, duration_s: float) -> None:
@@ -170,8 +172,8 @@ class _Connection(BaseHTTPRequestHandler):
                 line.bytes_sent -= len(segment) - sent
             segment = segment[sent:]
 
-    def _send_file(self, content: Content, start: int, stop: int, line: Line) -> None:
-        with open(content.source, "rb") as file:  # noqa: PTH123 - bytes were excluded by the caller
+    def _send_file(self, source: Path, start: int, stop: int, line: Line) -> None:
+        with source.open("rb") as file:
             while start < stop:
                 count = min(SEGMENT_BYTES * 4, stop - start)
                 line.bytes_sent += count
@@ -189,3 +191,12 @@ class _Connection(BaseHTTPRequestHandler):
             self.server.closing.wait()
         elif answer.break_by == "rst":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+
+
+def _flip(segment: memoryview, index: int) -> memoryview:
+    """The segment with every bit of the byte at `index` turned, where it has that byte."""
+    if not 0 <= index < len(segment):
+        return segment
+    injured = bytearray(segment)
+    injured[index] ^= 0xFF
+    return memoryview(injured)
