@@ -25,6 +25,7 @@ from modelfetch.store.files import (
     fsync_file,
     make_folder,
     publish,
+    remove,
     sweep,
     temporary_in,
     write_hint,
@@ -136,8 +137,9 @@ class Blobs:
         path, aside = self.path(sha256), self.root / "damaged" / sha256
         with translated(path, "moved aside"):
             make_folder(aside.parent)
+            remove(aside)
             try:
-                path.replace(aside)
+                path.rename(aside)
             except FileNotFoundError:
                 return None
         return aside
@@ -145,7 +147,7 @@ class Blobs:
     def drop_damaged(self, sha256: str) -> None:
         """Forget what was set aside, once the payload is whole again."""
         with translated(self.root / "damaged", "cleaned"):
-            (self.root / "damaged" / sha256).unlink(missing_ok=True)
+            remove(self.root / "damaged" / sha256)
 
     def move_aside(self, sha256: str) -> Path | None:
         """Give the payload a temporary name from which `move_back` can return it; None when there is none.

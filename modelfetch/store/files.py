@@ -114,9 +114,17 @@ def sweep(temporaries: Path) -> None:
             status = name.stat(follow_symlinks=False)
             # A blob that is moved aside keeps its old mtime; the move itself is in its ctime.
             if now - max(status.st_mtime, status.st_ctime) > _DAY_S:
-                _remove(Path(name.path))
+                remove(Path(name.path))
         except OSError:
             continue
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_empty_folders(folder: Path, *, up_to: Path) -> None:
@@ -127,10 +135,3 @@ def remove_empty_folders(folder: Path, *, up_to: Path) -> None:
         except OSError:
             return
         folder = folder.parent
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ def make_links(folder: Path, entries: Iterable[Entry], blobs: Blobs, temporaries
     """
     changed = set()
     with translated(folder, "linked"):
+        make_folder(folder)
         for entry in entries:
             assert entry.digests.sha256 is not None
             link, payload = folder / entry.path, blobs.path(entry.digests.sha256)

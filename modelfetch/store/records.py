@@ -165,7 +165,10 @@ class Records:
         """Remove the record, and the repository's folder when nothing else is in it."""
         path = self.record(snapshot)
         with translated(path, "removed"):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
             fsync_folder(path.parent)
             remove_empty_folders(path.parent / "refs", up_to=self.root)
 

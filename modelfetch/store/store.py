@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfetch.diskfaults import fault, translated
-from modelfetch.errors import StoreError
+from modelfetch.errors import DiskFullError, StoreError
 from modelfetch.manifest import Digests, Manifest, check_digest
 from modelfetch.reference import Reference
 from modelfetch.store.blobs import Blobs
@@ -168,10 +168,10 @@ class Store:
         return remove(self, snapshots, dry_run=dry_run)
 
     def note_verified(self, snapshot: Snapshot) -> Snapshot:
-        """Remember that every byte was read again and was right. A read-only store does not remember."""
+        """Remember that every byte was read again and was right. A read-only or full store does not."""
         try:
             return self._update(snapshot, lambda current: replace(current, verified_at=_now()))
-        except StoreError:
+        except (StoreError, DiskFullError):
             return snapshot
 
     def note_smoke(self, snapshot: Snapshot, summary: Mapping[str, Any]) -> Snapshot:

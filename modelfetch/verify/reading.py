@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,8 @@ def _read(target: Target, advanced: Callable[[Target, int], None], stop: threadi
     read_bytes = 0
     try:
         status = target.path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return Reading(target, Problem.UNREADABLE, got="not a file")
         if wrong := _wrong_size(status.st_size, target.size):
             return Reading(target, wrong, f"{target.size} bytes", f"{status.st_size} bytes", status)
         sha256 = hashlib.sha256()

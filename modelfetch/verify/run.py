@@ -90,9 +90,16 @@ class _Use:
 class _Damage:
     """A file of a snapshot that is not as it was pulled."""
 
-    snapshot: Snapshot
-    entry: Entry
+    use: _Use
     finding: Finding
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.use.snapshot
+
+    @property
+    def entry(self) -> Entry:
+        return self.use.entry
 
 
 def _record_findings(store: Store) -> list[Finding]:
@@ -143,7 +150,7 @@ def _damage(uses: Sequence[_Use], readings: Mapping[Target, Reading]) -> list[_D
             continue
         problem, expected, got = seen
         finding = Finding(use.snapshot.manifest.repo, use.entry.path, problem, expected=expected, got=got)
-        damage.append(_Damage(use.snapshot, use.entry, finding))
+        damage.append(_Damage(use, finding))
     return damage
 
 
@@ -184,19 +191,18 @@ def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[Model
 def _set_aside(store: Store, found: _Damage) -> None:
     if found.finding.problem in {Problem.MISSING, Problem.BROKEN_LINK}:
         return
+    target = found.use.target
     if found.snapshot.plain:
         Tree(found.snapshot.folder).set_aside(found.entry.path)
-    elif not _is_whole(store, found.snapshot, found.entry):
-        assert found.entry.digests.sha256 is not None
-        store.blobs.set_damaged_aside(found.entry.digests.sha256)
+    elif target.path == store.blob(target.sha256):
+        store.blobs.set_damaged_aside(target.sha256)
 
 
 def _after_mending(store: Store, found: _Damage) -> _Damage:
     """The same, with what is known of it now."""
     repaired = _is_whole(store, found.snapshot, found.entry) and found.snapshot.file(found.entry.path).is_file()
     if repaired and not found.snapshot.plain:
-        assert found.entry.digests.sha256 is not None
-        store.blobs.drop_damaged(found.entry.digests.sha256)
+        store.blobs.drop_damaged(found.use.target.sha256)
     return replace(found, finding=replace(found.finding, repaired=repaired))
 
 

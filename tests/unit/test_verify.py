@@ -1,0 +1,330 @@
+"""Verification: every kind of damage is found, named, and with a way to fetch it mended; nothing else is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelfetch.errors import NoSourceError, StoreError
+from modelfetch.store import FolderDestination, Snapshot, Store
+from modelfetch.store.views import folder, huggingface
+from modelfetch.verify import Checked, Problem, Severity, VerifyReport, verify
+from tests.conftest import safetensors_bytes
+from tests.stored import bring, contents, deliver, digests_of, manifest_of
+
+WEIGHTS = safetensors_bytes({"weight": b"w" * 1_200_000})
+FILES = {"config.json": b'{"a": 1}', "model.safetensors": WEIGHTS, "sub/vocab.txt": b"a\nb\n"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "home")
+
+
+@pytest.fixture
+def snapshot(store: Store) -> Snapshot:
+    return bring(store, FILES)
+
+
+def blob(store: Store, content: bytes) -> Path:
+    return store.blob(str(digests_of(content).sha256))
+
+
+def rewrite(path: Path, content: bytes, *, keep_time: bool = True) -> None:
+    """Change a file behind everybody's back."""
+    status = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def flip(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+def problems(report: VerifyReport) -> list[tuple[str, Problem]]:
+    return [(finding.path, finding.problem) for finding in report.findings if finding.severity is Severity.ERROR]
+
+
+def refetch(store: Store, files: dict[str, bytes] = FILES) -> Callable[[Snapshot, frozenset[str]], None]:
+    """What a pull does for a repair, with the network left out."""
+
+    def repair(snapshot: Snapshot, paths: frozenset[str]) -> None:
+        if snapshot.plain:
+            deliver(FolderDestination(store, snapshot.folder), files, snapshot.manifest)
+        else:
+            for path in paths:
+                store.publish_bytes(files[path], digests_of(files[path]))
+
+    return repair
+
+
+def test_what_is_right_is_read_whole_and_remembered(store: Store, snapshot: Snapshot) -> None:
+    report = verify(store)
+    assert report.ok
+    assert report.findings == ()
+    assert report.checked_bytes == snapshot.size_bytes
+    assert store.snapshots()[0].verified_at is not None
+
+
+def test_a_blob_that_two_snapshots_share_is_read_once(store: Store, snapshot: Snapshot) -> None:
+    bring(store, FILES, manifest_of(FILES, hub="modelscope", commit="f" * 40))
+    assert verify(store).checked_bytes == snapshot.size_bytes
+
+
+def test_only_what_was_asked_for_is_read(store: Store, snapshot: Snapshot) -> None:
+    other = bring(store, {"other.txt": b"other"}, manifest_of({"other.txt": b"other"}, repo="owner/other"))
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    report = verify(store, [other])
+    assert report.ok
+    assert report.checked_bytes == 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda path: path.unlink(), Problem.MISSING),
+        (lambda path: rewrite(path, WEIGHTS[:-1]), Problem.SHORT),
+        (lambda path: rewrite(path, WEIGHTS + b"x"), Problem.LONG),
+        (lambda path: rewrite(path, flip(WEIGHTS)), Problem.CHANGED),
+        (lambda path: (path.unlink(), path.mkdir()), Problem.UNREADABLE),
+    ],
+)
+def test_each_damage_has_its_name_and_is_mended(
+    store: Store, snapshot: Snapshot, damage: Callable[[Path], object], problem: Problem
+) -> None:
+    damage(blob(store, WEIGHTS))
+    before = store.snapshots()
+    report = verify(store)
+    assert not report.ok
+    assert problems(report) == [("model.safetensors", problem)]
+    assert store.snapshots() == before, "what is damaged is not noted as verified"
+    repaired = verify(store, repair=refetch(store))
+    assert repaired.ok
+    assert [finding.repaired for finding in repaired.findings] == [True]
+    assert contents(snapshot.folder) == FILES
+    assert verify(store).findings == ()
+    assert not any((store.blobs.root / "damaged").glob("*"))
+
+
+def test_a_changed_byte_is_told_with_both_digests(store: Store, snapshot: Snapshot) -> None:
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    finding = verify(store).findings[0]
+    assert (finding.expected, finding.got) == (digests_of(WEIGHTS).sha256, digests_of(flip(WEIGHTS)).sha256)
+
+
+def test_plain_verification_moves_nothing(store: Store, snapshot: Snapshot) -> None:
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    verify(store)
+    assert blob(store, WEIGHTS).read_bytes() == flip(WEIGHTS)
+
+
+def test_one_damaged_file_does_not_hide_another(store: Store, snapshot: Snapshot) -> None:
+    for content in FILES.values():
+        blob(store, content).unlink()
+    report = verify(store)
+    assert problems(report) == [(path, Problem.MISSING) for path in sorted(FILES)]
+    assert verify(store, repair=refetch(store)).ok
+
+
+def test_a_shared_damaged_blob_is_a_finding_of_each_and_fetched_once(store: Store, snapshot: Snapshot) -> None:
+    bring(store, FILES, manifest_of(FILES, repo="owner/other"))
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    asked = []
+
+    def repair(damaged: Snapshot, paths: frozenset[str]) -> None:
+        asked.append(paths)
+        refetch(store)(damaged, paths)
+
+    report = verify(store, repair=repair)
+    assert [(finding.repo, finding.repaired) for finding in report.findings] == [
+        ("owner/name", True),
+        ("owner/other", True),
+    ]
+    assert asked == [{"model.safetensors"}]
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "nowhere"])
+def test_a_link_that_leads_elsewhere_is_turned_back_without_fetching(
+    store: Store, snapshot: Snapshot, target: str
+) -> None:
+    link = snapshot.file("config.json")
+    link.unlink()
+    link.symlink_to(target)
+    report = verify(store)
+    assert problems(report) == [("config.json", Problem.BROKEN_LINK)]
+    assert report.findings[0].got == target
+
+    def no_network(*_: object) -> None:
+        raise AssertionError("nothing needs to be fetched")
+
+    assert verify(store, repair=no_network).ok
+    assert contents(snapshot.folder) == FILES
+
+
+def test_a_link_that_is_gone_is_a_broken_one(store: Store, snapshot: Snapshot) -> None:
+    snapshot.file("config.json").unlink()
+    assert problems(verify(store)) == [("config.json", Problem.BROKEN_LINK)]
+
+
+def test_a_real_file_in_the_place_of_a_link_is_read(store: Store, snapshot: Snapshot) -> None:
+    link = snapshot.file("config.json")
+    link.unlink()
+    link.write_bytes(FILES["config.json"])
+    assert verify(store).ok
+    link.write_bytes(b'{"a": 2}')
+    assert problems(verify(store)) == [("config.json", Problem.CHANGED)]
+    assert verify(store, repair=refetch(store)).ok
+    assert link.is_symlink()
+
+
+def test_a_repair_that_fails_is_told_and_the_others_go_on(store: Store, snapshot: Snapshot) -> None:
+    other = {"other.txt": b"other"}
+    bring(store, other, manifest_of(other, repo="owner/other"))
+    blob(store, WEIGHTS).unlink()
+    blob(store, b"other").unlink()
+
+    def repair(damaged: Snapshot, paths: frozenset[str]) -> None:
+        if damaged.manifest.repo == "owner/name":
+            raise NoSourceError("no network")
+        refetch(store, other)(damaged, paths)
+
+    report = verify(store, repair=repair)
+    assert not report.ok
+    assert [error.message for error in report.repair_errors] == ["no network"]
+    assert {finding.repo: finding.repaired for finding in report.findings} == {
+        "owner/name": False,
+        "owner/other": True,
+    }
+
+
+def test_what_could_not_be_mended_is_out_of_the_way_and_still_there(store: Store, snapshot: Snapshot) -> None:
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+
+    def repair(*_: object) -> None:
+        raise NoSourceError("no network")
+
+    assert not verify(store, repair=repair).ok
+    assert not blob(store, WEIGHTS).exists()
+    assert (store.blobs.root / "damaged" / blob(store, WEIGHTS).name).read_bytes() == flip(WEIGHTS)
+    assert problems(verify(store)) == [("model.safetensors", Problem.MISSING)]
+    assert verify(store, repair=refetch(store)).ok
+    assert not any((store.blobs.root / "damaged").glob("*"))
+
+
+def test_a_repair_that_brings_nothing_is_believed_by_its_result(store: Store, snapshot: Snapshot) -> None:
+    blob(store, WEIGHTS).unlink()
+    assert not verify(store, repair=lambda damaged, paths: None).ok
+
+
+def test_a_mended_payload_reaches_the_views(store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
+    hub = huggingface.link(store, snapshot, tmp_path / "hub")
+    mine = folder.link(store, snapshot, tmp_path / "mine")
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    assert verify(store, repair=refetch(store)).ok
+    assert contents(hub.folder) == FILES
+    assert contents(mine.folder) == FILES
+
+
+def test_what_another_program_took_from_a_view_is_told_and_no_error(
+    store: Store, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    view = huggingface.link(store, snapshot, tmp_path / "hub")
+    shutil.rmtree(view.folder)
+    report = verify(store)
+    assert report.ok
+    assert [(finding.problem, finding.severity) for finding in report.findings] == [
+        (Problem.GONE_FROM_VIEW, Severity.INFO)
+    ]
+    assert report.findings[0].hint == "modelfetch link huggingface:owner/name --to huggingface"
+
+
+def test_an_unreadable_record_is_a_finding_when_everything_is_verified(store: Store, snapshot: Snapshot) -> None:
+    other = bring(store, FILES, manifest_of(FILES, repo="owner/other"))
+    store.records.record(other).write_bytes(b"{")
+    assert [problem for _, problem in problems(verify(store))] == [Problem.UNREADABLE_RECORD]
+    assert verify(store, [snapshot]).ok
+
+
+def test_files_in_a_plain_folder_are_verified_where_they_are(store: Store, tmp_path: Path) -> None:
+    plain = deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES))
+    assert verify(store).checked_bytes == plain.size_bytes
+    rewrite(tmp_path / "mine/model.safetensors", flip(WEIGHTS))
+    (tmp_path / "mine/config.json").unlink()
+    assert problems(verify(store)) == [("config.json", Problem.MISSING), ("model.safetensors", Problem.CHANGED)]
+    assert verify(store, repair=refetch(store)).ok
+    assert contents(tmp_path / "mine") == {**FILES, "model.safetensors.saved": flip(WEIGHTS)}
+
+
+def test_quick_reads_only_what_does_not_fit_its_stamp(store: Store, snapshot: Snapshot) -> None:
+    assert verify(store, deep=False).checked_bytes == 0
+    assert store.snapshots()[0].verified_at is None, "nothing was read"
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS), keep_time=False)
+    os.utime(blob(store, WEIGHTS), (1, 1))
+    report = verify(store, deep=False)
+    assert problems(report) == [("model.safetensors", Problem.CHANGED)]
+    assert report.checked_bytes == len(WEIGHTS)
+
+
+def test_a_verified_payload_is_stamped_again(store: Store, snapshot: Snapshot) -> None:
+    os.utime(blob(store, WEIGHTS), (1, 1))
+    verify(store)
+    assert verify(store, deep=False).checked_bytes == 0
+
+
+def test_progress_adds_up(store: Store, snapshot: Snapshot) -> None:
+    seen: list[Checked] = []
+    lock = threading.Lock()
+
+    def listener(checked: Checked) -> None:
+        with lock:
+            seen.append(checked)
+
+    verify(store, listener=listener, jobs=3)
+    assert sum(checked.advanced for checked in seen) == snapshot.size_bytes
+    assert {checked.total_bytes for checked in seen} == {snapshot.size_bytes}
+
+
+def test_an_interruption_ends_every_reader(store: Store, snapshot: Snapshot) -> None:
+    def interrupted(checked: Checked) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(store, listener=interrupted)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("verify")]
+
+
+def test_mending_a_store_that_cannot_be_written_to_is_said(
+    store: Store, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StoreError, match="moved aside"):
+        verify(store, repair=refetch(store))
+
+
+def test_the_document_has_the_keys_of_the_contract(store: Store, snapshot: Snapshot) -> None:
+    blob(store, WEIGHTS).unlink()
+    document = verify(store).to_json()
+    assert list(document) == ["ok", "checked_bytes", "findings"]
+    assert document["findings"] == [
+        {
+            "repo": "owner/name",
+            "path": "model.safetensors",
+            "problem": "missing",
+            "severity": "error",
+            "expected": f"{len(WEIGHTS)} bytes",
+            "got": "no file",
+            "repaired": False,
+        }
+    ]
