@@ -8,6 +8,8 @@ at it.
 - A lane that finds nothing free takes the back half of the lease that would end last; when that is too small to
   share, it races it, if the lease is late. What arrives first counts.
 - No byte is lent twice but in a race; no byte is ever lent that is done; what a lane gives back is free at once.
+- What is done, or being written by somebody, is nobody else's to write: what was hashed is what is on disk.
+- A lane that races alone, because its rival gave up, is a lane like any other: it is helped as they are.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ SLOW_FACTOR = 4.0
 
 @dataclass(eq=False)
 class Lease:
-    """The span `[position, stop)` of one file, lent to one lane. `stop` may move down while the lane works.
+    """The bytes of one file up to `stop`, lent to one lane. `stop` may move down while the lane works.
 
-    `writing` bytes from `position` on are being written and are nobody else's to write or to read.
+    `writing` bytes from `position` on are being written and are nobody else's to write or to read. Of a file that is
+    fetched `whole`, into memory, nothing is done before everything is: its lease holds on to the bytes that came.
     """
 
     key: str
@@ -45,6 +48,7 @@ class Lease:
     taken_at: float
     position: int = field(init=False)
     moved_at: float = field(init=False)
+    whole: bool = False
     racing: bool = False
     writing: int = 0
 
@@ -53,8 +57,16 @@ class Lease:
         self.moved_at = self.taken_at
 
     @property
+    def first(self) -> int:
+        """The first byte that the lease still holds."""
+        return self.start if self.whole else self.position
+
+    @property
     def remaining(self) -> int:
-        return max(0, self.stop - self.position)
+        return max(0, self.stop - self.first)
+
+    def overlaps(self, span: Span) -> bool:
+        return self.first < span.stop and span.start < self.stop
 
     def eta(self, now: float) -> float:
         """Seconds until this lease would end, as far as one can tell; a lease without progress ends never."""
@@ -63,7 +75,7 @@ class Lease:
         elapsed, moved = now - self.taken_at, self.position - self.start
         if not moved:
             return elapsed
-        return self.remaining * elapsed / moved
+        return (self.stop - self.position) * elapsed / moved
 
 
 @dataclass
@@ -105,7 +117,7 @@ class Scheduler:
         self._files.pop(key, None)
         for lease in self._leases:
             if lease.key == key:
-                lease.stop = lease.position
+                lease.stop = lease.first
 
     def take(self, lane: int, endpoint: str, now: float) -> Lease | None:
         """A lease for `lane`, or None when there is nothing for it now."""
@@ -115,13 +127,14 @@ class Scheduler:
         return lease
 
     def begin_write(self, lease: Lease, count: int) -> bool:
-        """Whether the lane may write `count` bytes at its position: not when some of them are done already.
-
-        What is done is never written again, so that what was hashed is what is on disk.
+        """Whether the lane may write `count` bytes at its position: not what it does not hold any more, and not what
+        is done or being written.
         """
         file = self._files.get(lease.key)
         span = Span(lease.position, lease.position + count)
-        if file is None or len(file.done.gaps(span)) != count:
+        if file is None or span.stop > lease.stop or len(file.done.gaps(span)) != count:
+            return False
+        if any(other.writing and other.position < span.stop for other in self._rivals(lease, span)):
             return False
         lease.writing = count
         return True
@@ -163,17 +176,19 @@ class Scheduler:
         moved, elapsed = lease.position - lease.start, now - lease.taken_at
         if moved and elapsed > 0:
             self._rates[lease.endpoint, lease.lane] = moved / elapsed
-        if file := self._files.get(lease.key):
-            file.free = file.done.gaps(file.whole)
-            for other in self._leases:
-                if other.key == lease.key and other.remaining:
-                    file.free.discard(Span(other.position, other.stop))
+        for other in self._leases:
+            if other.racing and other.remaining:
+                other.racing = bool(self._rivals(other, Span(other.first, other.stop)))
+        if lease.key in self._files:
+            self._free_what_nobody_holds(lease.key)
 
     def reopen(self, key: str, span: Span) -> None:
-        """The bytes of `span` are wrong and are to be fetched again."""
-        file = self._files[key]
-        file.done.discard(span)
-        file.free.add(span)
+        """The bytes of `span` are wrong and are to be fetched again. Leases that are left there from a race end."""
+        for lease in self._leases:
+            if lease.key == key and lease.overlaps(span):
+                lease.stop = lease.first + lease.writing
+        self._files[key].done.discard(span)
+        self._free_what_nobody_holds(key)
 
     def without_ranges(self, lease: Lease) -> bool:
         """The lease's endpoint sends this file only as a whole: from now on to one lane at a time, all it can take.
@@ -203,10 +218,19 @@ class Scheduler:
         file.endpoints.discard(endpoint)
         return bool(file.endpoints)
 
+    def readmit(self, key: str, endpoint: str) -> None:
+        """`endpoint`, which was dropped, may serve the file again."""
+        self._files[key].endpoints.add(endpoint)
+
     def is_needed(self, lease: Lease) -> bool:
         """Whether the rest of the lease is still wanted; a race may have brought it already."""
         file = self._files.get(lease.key)
-        return bool(file and lease.remaining and file.done.gaps(Span(lease.position, lease.stop)))
+        return bool(file and lease.remaining and file.done.gaps(Span(lease.first, lease.stop)))
+
+    def is_missed(self, lease: Lease) -> bool:
+        """Whether any byte that the lease was for is not done: a fault of it then counts, and was not a lost race."""
+        file = self._files.get(lease.key)
+        return bool(file and lease.start < lease.stop and file.done.gaps(Span(lease.start, lease.stop)))
 
     def is_slow(self, lane: int, endpoint: str) -> bool:
         """Whether the lane was much slower than the best lane of its endpoint."""
@@ -252,7 +276,7 @@ class Scheduler:
             if gap.stop - stop < SMALLEST_SHARE:
                 stop = gap.stop
             file.free.discard(Span(gap.start, stop))
-            return Lease(key, endpoint, lane, gap.start, stop, now)
+            return Lease(key, endpoint, lane, gap.start, stop, now, whole=file.size <= PIECE)
         return None
 
     def _lease_size(self, lane: int, endpoint: str, file: _File) -> int:
@@ -269,22 +293,28 @@ class Scheduler:
             lease
             for lease in self._leases
             if self.is_needed(lease)
-            and not lease.racing
             and lease.lane != lane
+            and not self._rivals(lease, Span(lease.first, lease.stop))
             and endpoint in self._files[lease.key].endpoints
             and endpoint not in self._files[lease.key].rangeless
         ]
         for victim in sorted(candidates, key=lambda lease: (lease.eta(now), lease.remaining), reverse=True):
-            eta = victim.eta(now)
-            if eta > STEAL_IF_LATER_THAN_S and self._can_share(victim):
-                middle = victim.position + victim.remaining // 2
-                taken = Lease(victim.key, endpoint, lane, middle, victim.stop, now)
+            eta, missing = victim.eta(now), self._not_begun(victim)
+            if not missing:
+                continue
+            if eta > STEAL_IF_LATER_THAN_S and not victim.whole and len(missing[-1]) >= 2 * SMALLEST_SHARE:
+                middle = missing[-1].start + len(missing[-1]) // 2
                 victim.stop = middle
-                return taken
-            if not self._is_raced(victim) and self._would_win(victim, lane, endpoint, eta):
-                start = victim.start if self._files[victim.key].size <= PIECE else victim.position
-                return Lease(victim.key, endpoint, lane, start, victim.stop, now, racing=True)
+                return Lease(victim.key, endpoint, lane, middle, missing[-1].stop, now)
+            if self._would_win(victim, lane, endpoint, eta):
+                start, stop = missing[0].start, missing[0].stop
+                return Lease(victim.key, endpoint, lane, start, stop, now, whole=victim.whole, racing=True)
         return None
+
+    def _not_begun(self, lease: Lease) -> list[Span]:
+        """What of the lease somebody else could bring: not done, and not being written."""
+        begin = lease.first + lease.writing
+        return list(self._files[lease.key].done.gaps(Span(begin, lease.stop))) if begin < lease.stop else []
 
     def _is_busy(self, key: str, endpoint: str) -> bool:
         return any(lease.key == key and lease.endpoint == endpoint for lease in self._leases)
@@ -298,12 +328,15 @@ class Scheduler:
         rate = self._rates.get((endpoint, lane))
         return eta == float("inf") or (rate is not None and victim.remaining / rate < eta / 2)
 
-    def _can_share(self, lease: Lease) -> bool:
-        big_enough = self._files[lease.key].size > PIECE and lease.remaining >= 2 * SMALLEST_SHARE
-        return big_enough and not self._is_raced(lease)
+    def _rivals(self, lease: Lease, span: Span) -> list[Lease]:
+        """Who else holds bytes of `span`, in a race with `lease`."""
+        return [
+            other for other in self._leases if other is not lease and other.key == lease.key and other.overlaps(span)
+        ]
 
-    def _is_raced(self, lease: Lease) -> bool:
-        return any(
-            other.racing and other.key == lease.key and other.start < lease.stop and lease.position < other.stop
-            for other in self._leases
-        )
+    def _free_what_nobody_holds(self, key: str) -> None:
+        file = self._files[key]
+        file.free = file.done.gaps(file.whole)
+        for lease in self._leases:
+            if lease.key == key and lease.remaining:
+                file.free.discard(Span(lease.first, lease.stop))

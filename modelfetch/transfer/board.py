@@ -202,10 +202,9 @@ class Board:
             time.sleep(min(left, _WAIT_S))
 
     def buffered(self, lease: Lease, count: int) -> None:
-        """Bytes of a file in memory came."""
+        """Bytes of a file in memory came. Not progress yet: a fault makes it begin again."""
         with self._lock:
             self._scheduler.buffer(lease, count, time.monotonic())
-            self.health.progressed(lease.endpoint, lease.key)
 
     def begin_write(self, lease: Lease, count: int) -> bool:
         """Whether the lane may write `count` bytes at its position. It must then call `written`, or end the
@@ -254,6 +253,10 @@ class Board:
     def is_needed(self, lease: Lease) -> bool:
         with self._lock:
             return not self._stopping and self._scheduler.is_needed(lease)
+
+    def is_missed(self, lease: Lease) -> bool:
+        with self._lock:
+            return not self._stopping and self._scheduler.is_missed(lease)
 
     def is_slow(self, lane: Abortable) -> bool:
         with self._lock:

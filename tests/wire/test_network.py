@@ -1,0 +1,226 @@
+"""Proxies from the environment, the system's trust, addresses one by one: with real sockets on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelfetch.http import Answer, Client, Network
+from modelfetch.planning.retry import FaultError, Kind
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
+
+
+class Server:
+    """Accepts connections on loopback and hands each to `serve`; `heard` collects what the servers saw."""
+
+    def __init__(self, serve: Callable[[socket.socket, list[bytes]], None]) -> None:
+        self._serve = serve
+        self.heard: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            self._serve(connection, self.heard)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def get(url: str) -> Answer:
+    """One answer, with proxies and trust as the environment has them now."""
+    with Client(Network()) as client:
+        return client.get(url)
+
+
+def head(connection: socket.socket) -> bytes:
+    """A request's head."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(4096)
+        if not chunk:
+            break
+        received += chunk
+    return received
+
+
+def answer(connection: socket.socket, heard: list[bytes]) -> None:
+    heard.append(head(connection))
+    connection.sendall(ANSWER)
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    backwards = threading.Thread(target=copy, args=(other, one), daemon=True)
+    backwards.start()
+    copy(one, other)
+    backwards.join(5)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[socket.socket, list[bytes]], None]], Server]]:
+    servers: list[Server] = []
+
+    def start(function: Callable[[socket.socket, list[bytes]], None]) -> Server:
+        servers.append(Server(function))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+Start = Callable[[Callable[[socket.socket, list[bytes]], None]], Server]
+
+
+def test_plain_http_goes_to_an_http_proxy_in_absolute_form(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = serve(answer)
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
+    assert get("http://hub.example/api?x=1").body == b"{}"
+    assert proxy.heard[0].startswith(b"GET http://hub.example/api?x=1 HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in proxy.heard[0]
+    assert b"Host: hub.example\r\n" in proxy.heard[0]
+
+
+def test_no_proxy_is_honoured_and_loopback_needs_none(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(answer)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert get(f"http://127.0.0.1:{server.port}/").body == b"{}"
+    monkeypatch.setenv("NO_PROXY", "hub.example")
+    assert Network().proxy_for("http://hub.example") is None
+    assert Network().proxy_for("http://other.example") is not None
+
+
+def test_a_proxy_that_refuses_is_a_fault_that_shows_no_password(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: socket.socket, heard: list[bytes]) -> None:
+        heard.append(head(connection))
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    proxy = serve(refuse)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:secretword@127.0.0.1:{proxy.port}")
+    with pytest.raises(FaultError) as raised:
+        get("https://hub.example/")
+    assert raised.value.fault.kind is Kind.PROXY
+    assert "407" in str(raised.value)
+    assert "secretword" not in str(raised.value)
+
+
+def test_socks_proxies_are_given_the_name_to_resolve(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def socks5(connection: socket.socket, heard: list[bytes]) -> None:
+        connection.recv(1 + 1 + connection.recv(2)[1] - 2 or 1)
+        connection.sendall(b"\x05\x00")
+        request = connection.recv(262)
+        heard.append(request)
+        connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        head(connection)
+        connection.sendall(ANSWER)
+
+    proxy = serve(socks5)
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
+    assert get("http://hub.example/").body == b"{}"
+    assert b"hub.example" in proxy.heard[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate and its key for localhost and hub.example, in one file."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("needs openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hub.example"]
+    command += ["-addext", "subjectAltName=DNS:hub.example,DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    return both
+
+
+def tls(certificate: Path) -> Callable[[socket.socket, list[bytes]], None]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def secure(connection: socket.socket, heard: list[bytes]) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            answer(wrapped, heard)
+
+    return secure
+
+
+def test_a_certificate_that_nobody_trusts_is_a_fault_and_nothing_is_sent(serve: Start, certificate: Path) -> None:
+    server = serve(tls(certificate))
+    with pytest.raises(FaultError) as raised:
+        get(f"https://localhost:{server.port}/")
+    assert raised.value.fault.kind is Kind.TLS
+    assert server.heard == []
+
+
+def test_the_systems_trust_counts(serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(tls(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert get(f"https://localhost:{server.port}/").body == b"{}"
+
+
+def test_https_goes_through_an_http_proxy_as_a_tunnel(
+    serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(tls(certificate))
+
+    def tunnel(connection: socket.socket, heard: list[bytes]) -> None:
+        heard.append(head(connection))
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", server.port)) as onward:
+            pump(connection, onward)
+
+    proxy = serve(tunnel)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+    assert get("https://hub.example/").body == b"{}"
+    assert proxy.heard[0].startswith(b"CONNECT hub.example:443 HTTP/1.1\r\n")
+    assert server.heard[0].startswith(b"GET / HTTP/1.1\r\n")
+
+
+def test_an_address_that_does_not_answer_is_tried_last_from_then_on(
+    serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answer)
+    tried: list[str] = []
+    real_connect = socket.socket.connect
+
+    def look_up(host: object, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", server.port)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
+        ]
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        real_connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    network = Network()
+    for _ in range(2):
+        network.open(f"http://two-addresses.example:{server.port}", 5).close()
+    assert tried == ["127.0.0.2", "127.0.0.1", "127.0.0.1"]

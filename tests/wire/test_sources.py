@@ -1,0 +1,98 @@
+"""Any number of sources serve one file; none is trusted, and any may die, lie or slow down in the middle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from modelfetch.errors import NotFoundError
+from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
+from tests.simulator import FakeHub, Fault, Status
+from tests.simulator.exchange import Answer, Phase
+
+WEIGHTS = noise(32 * MIB, seed=2)
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
+LARGE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class FlipEverywhere:
+    """The first byte of every answer is wrong, so that whoever is asked for anything lies."""
+
+    phase: ClassVar[Phase] = "data"
+
+    def injure(self, answer: Answer) -> Answer:
+        return replace(answer, flipped=answer.start)
+
+
+def test_one_file_comes_from_two_hubs_at_once(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=4e6) as one, FakeHub({REPO: FILES}, rate=4e6) as other:
+        pulled = pull(
+            settings(tmp_path, endpoint(one.url, name="one"), endpoint(other.url, "modelscope", name="other"))
+        )
+        assert contents(pulled) == FILES
+        assert pulled.report is not None
+        assert min(pulled.report.bytes_by_endpoint[name] for name in ("one", "other")) > len(WEIGHTS) // 5
+
+
+def test_a_source_that_dies_in_the_middle_is_made_up_for(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=3e6) as one, FakeHub({REPO: FILES}, rate=3e6) as other:
+        dying = [Fault(Status(503), LARGE, times=None)]
+
+        class Killer(Heard):
+            def __call__(self, event: object) -> None:
+                if other.bytes_sent(LARGE) > 4 * MIB and dying:
+                    other.set_faults(dying.pop())
+                    other.drop_connections()
+
+        pulled = pull(
+            settings(tmp_path, endpoint(one.url, name="one"), endpoint(other.url, name="other")), listener=Killer()
+        )
+        assert not dying
+        assert contents(pulled) == FILES
+        assert one.bytes_sent(LARGE) + other.bytes_sent(LARGE) <= 1.3 * len(WEIGHTS)
+
+
+def test_a_source_that_lies_is_found_out_and_named(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=8e6) as honest, FakeHub({REPO: FILES}, rate=8e6) as liar:
+        liar.set_faults(Fault(FlipEverywhere(), LARGE, times=None))
+        pulled = pull(settings(tmp_path, endpoint(honest.url, name="honest"), endpoint(liar.url, name="liar")))
+        assert contents(pulled) == FILES
+        assert pulled.report is not None
+        assert pulled.report.wrong_senders == {LARGE: ("liar",)}
+
+
+def test_an_endpoint_that_lists_other_bytes_is_not_used_for_them(tmp_path: Path) -> None:
+    other_files = {**FILES, LARGE: noise(32 * MIB, seed=3)}
+    with FakeHub({REPO: FILES}) as one, FakeHub({REPO: other_files}) as other:
+        pulled = pull(settings(tmp_path, endpoint(one.url, name="one"), endpoint(other.url, name="other")))
+        assert contents(pulled) == FILES
+        assert other.bytes_sent(LARGE) == 0
+        assert any("other lists other bytes" in note for note in pulled.notes)
+
+
+def test_an_endpoint_that_cannot_be_reached_is_passed_over(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        dead = endpoint("http://127.0.0.1:9", name="dead")
+        assert contents(pull(settings(tmp_path, dead, endpoint(hub.url)))) == FILES
+
+
+def test_a_model_that_is_nowhere_is_an_error_that_names_every_endpoint(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as one, FakeHub({REPO: FILES}) as other:
+        given = settings(tmp_path, endpoint(one.url, name="one"), endpoint(other.url, "modelscope", name="other"))
+        with pytest.raises(NotFoundError) as raised:
+            pull(given, "own/absent")
+        assert {"one", "other"} <= raised.value.facts.keys()
+
+
+def test_the_same_bytes_from_another_hub_cost_no_second_copy(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        pull(settings(tmp_path, endpoint(hub.url)))
+        sent = hub.bytes_sent()
+        pulled = pull(settings(tmp_path, endpoint(hub.url, "modelscope")))
+        assert hub.bytes_sent() == sent
+        assert pulled.manifest.hub == "modelscope"
+        assert contents(pulled) == FILES
