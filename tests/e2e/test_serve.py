@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.store import Store
+from tests import pulling
 from tests.plain_http import fetch
 from tests.stored import COMMIT, bring, manifest_of
 
@@ -117,6 +118,14 @@ def test_hf_downloads_one_file(serving: Serving, files: dict[str, bytes], tmp_pa
 def test_modelscope_downloads_the_model(serving: Serving, files: dict[str, bytes], tmp_path: Path) -> None:
     run(serving, str(SCRIPTS / "ms-hub"), "download", REPO, "--local-dir", "folder", cwd=tmp_path)
     assert contents(tmp_path / "folder") == files
+
+
+@pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
+def test_modelfetch_pulls_from_another_modelfetch(
+    serving: Serving, files: dict[str, bytes], tmp_path: Path, hub: str
+) -> None:
+    here = pulling.settings(tmp_path, pulling.endpoint(serving.url, hub))
+    assert pulling.contents(pulling.pull(here, REPO, all_files=True)) == files
 
 
 def test_modelscope_downloads_in_parallel_parts(serving: Serving, files: dict[str, bytes], tmp_path: Path) -> None:
