@@ -1,7 +1,7 @@
 """FakeHub: a hub in both dialects with its CDN, on loopback, for the time of a `with`.
 
 - It speaks what the hubs' own clients expect, and shares no code with what it tests.
-- It can change while it runs: contents (`replace`), faults (`set_faults`), speed (`set_rate`).
+- It can change while it runs: contents (`replace`), faults (`set_faults`), its network (`drop_connections`).
 """
 
 from __future__ import annotations
@@ -82,10 +82,6 @@ class FakeHub:
         """Bytes of files sent so far, of the files that match the glob."""
         return self._log.bytes_sent(file)
 
-    def forget_requests(self) -> None:
-        """Empty the log."""
-        self._log.clear()
-
     def commit(self, repo: str) -> str:
         """The id of the commit that the branch is at."""
         return self._repos[repo].head.id
@@ -100,11 +96,6 @@ class FakeHub:
     def set_faults(self, *faults: Fault) -> None:
         """Forget the faults that are left and take these."""
         self._book.replace(faults)
-
-    def set_rate(self, rate: float | None) -> None:
-        """Bytes a second for each connection from now on."""
-        for origin in self._origins:
-            origin.rate = rate
 
     def drop_connections(self) -> None:
         """Break every open connection."""

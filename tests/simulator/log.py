@@ -71,10 +71,6 @@ class Log:
         with self._lock:
             return [line.freeze() for line in self._lines]
 
-    def clear(self) -> None:
-        with self._lock:
-            self._lines.clear()
-
     def bytes_sent(self, file: str) -> int:
         """Bytes of files that went out, for the files that the glob `file` matches."""
         return sum(
