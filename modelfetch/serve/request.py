@@ -19,7 +19,8 @@ MAX_HEADERS = 100
 MAX_QUERY_FIELDS = 50
 
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) (/[\x21-\x7e]*) HTTP/1\.([01])")
-_HEADER_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
+# White space around the text is stripped afterwards: matched here, a line of blanks would be tried in every way.
+_HEADER_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
 
 
 class RefusedRequest(Exception):
@@ -78,7 +79,7 @@ def _parse_headers(lines: list[str]) -> dict[str, str]:
         match = _HEADER_LINE.fullmatch(line)
         if match is None:
             raise RefusedRequest(400, "malformed header")
-        name, text = match.group(1).lower(), match.group(2)
+        name, text = match.group(1).lower(), match.group(2).strip(" \t")
         if name in headers and name in {"content-length", "host", "range"}:
             raise RefusedRequest(400, f"the header `{name}` is given twice")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text

@@ -64,6 +64,7 @@ def test_the_connection_goes_on_as_the_version_and_the_client_say(
         (["GET / HTTP/1.1", "Name : x"], 400),
         (["GET / HTTP/1.1", "Name: x", " folded"], 400),
         (["GET / HTTP/1.1", "Name: a\nb"], 400),
+        (["GET / HTTP/1.1", "Name:" + " \t" * 8000 + "\x01"], 400),
         (["GET / HTTP/1.1", "Host: a", "Host: b"], 400),
         (["GET / HTTP/1.1", "Range: bytes=0-1", "Range: bytes=2-3"], 400),
         (["GET / HTTP/1.1", *["a: b"] * (MAX_HEADERS + 1)], 431),
