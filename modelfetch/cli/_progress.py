@@ -95,14 +95,15 @@ class PullProgress:
     def _log_line(self) -> str:
         rate = sum(self._sent.values()) / max(time.monotonic() - self._began, 0.001)
         left = format_duration((self._total - self._here) / rate) if rate else "unknown time"
+        shares = f" ({self._shares()})" if self._shares() else ""
         done = f"{format_bytes(self._here)} of {format_bytes(self._total)}"
-        return f"{done} ({self._here * 100 // self._total}%), {format_bytes(rate)}/s, {left} left{self._shares()}"
+        return f"{done} ({self._here * 100 // self._total}%), {format_bytes(rate)}/s, {left} left{shares}"
 
     def _shares(self) -> str:
         if len(self._sent) < 2:
             return ""
         whole = sum(self._sent.values()) or 1
-        return ", " + " ".join(f"{name} {sent * 100 // whole}%" for name, sent in self._sent.most_common(3))
+        return ", ".join(f"{name} {sent * 100 // whole}%" for name, sent in self._sent.most_common(3))
 
     def _tell(self, text: str, *, always: bool) -> None:
         if self._quiet or not (always or self._verbose):
