@@ -41,7 +41,7 @@ _PHASES = {
 )
 @click.argument("models", nargs=-1, metavar="[REF|FOLDER]...")
 @click.option("--all", "every", is_flag=True, help="Every model in the store.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where to run.  [default: auto]")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to run.")
 @click.option(
     "--dtype", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="In which type."
 )
