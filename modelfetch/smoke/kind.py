@@ -222,7 +222,8 @@ def _tokenizer_is_code(folder: ModelFolder) -> bool:
 def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
     auto_map = folder.config.get("auto_map")
     names = auto_map if isinstance(auto_map, dict) else {}
-    kinds = {auto: kind for kind, auto in reversed(_AUTO_CLASSES.items())}
+    # Two kinds share a class; the later, BASE, is the one to be refined.
+    kinds = {auto: kind for kind, auto in _AUTO_CLASSES.items()}
     auto = next((auto for auto in kinds if auto in names), None)
     return auto, _refine(kinds[auto], folder) if auto else None
 

@@ -1,0 +1,282 @@
+"""Real and tiny models through the real child: intact ones pass with nothing said, each planted fault is caught."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.smoke import SmokeOptions, SmokeResult, Verdict, smoke
+from modelfetch.smoke.result import make_result
+from tests.models import OTHER_KINDS, TINY_KINDS, minilm_folder, smollm2_folder, smollm2_gguf, tiny
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+class Weights:
+    """A safetensors file that can be damaged in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = path.read_bytes()
+        self._start = 8 + struct.unpack("<Q", data[:8])[0]
+        self.header: dict[str, Any] = json.loads(data[8 : self._start])
+        self.data = bytearray(data[self._start :])
+
+    def place(self, name: str) -> tuple[int, int]:
+        begin, end = self.header[name]["data_offsets"]
+        return begin, end
+
+    def drop(self, unwanted: Callable[[str], bool]) -> None:
+        """Leave tensors out, and close the gaps."""
+        tensors = {name: entry for name, entry in self.header.items() if name != "__metadata__" and not unwanted(name)}
+        kept = bytearray()
+        for name, entry in tensors.items():
+            begin, end = self.place(name)
+            entry["data_offsets"] = [len(kept), len(kept) + end - begin]
+            kept += self.data[begin:end]
+        self.header, self.data = tensors, kept
+
+    def write(self) -> None:
+        encoded = json.dumps(self.header).encode()
+        self.path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + self.data)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def hole(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    middle = len(weights.data) // 2
+    weights.data[middle : middle + (1 << 20)] = bytes(1 << 20)
+    weights.write()
+
+
+def zeros_at_the_end(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    quarter = len(weights.data) // 4
+    weights.data[-quarter:] = bytes(quarter)
+    weights.write()
+
+
+def missing_tensor(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    weights.drop(lambda name: name == "model.layers.12.mlp.up_proj.weight")
+    weights.write()
+
+
+def missing_layer(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    weights.drop(lambda name: ".layers.29." in name)
+    weights.write()
+
+
+def a_layer_less(model: Path) -> None:
+    change_json(model / "config.json", num_hidden_layers=29)
+
+
+def not_a_number(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    begin, _ = weights.place("model.layers.7.mlp.down_proj.weight")
+    weights.data[begin : begin + 2] = struct.pack("<H", 0x7FC0)
+    weights.write()
+
+
+def flipped_bit(model: Path) -> None:
+    """The highest bit of a bfloat16's exponent."""
+    weights = Weights(model / "model.safetensors")
+    begin, _ = weights.place("model.layers.7.mlp.down_proj.weight")
+    weights.data[begin + 1] ^= 0x40
+    weights.write()
+
+
+def other_shape(model: Path) -> None:
+    change_json(model / "config.json", num_key_value_heads=9)
+
+
+def other_tokenizer(model: Path) -> None:
+    shutil.copy(minilm_folder() / "tokenizer.json", model / "tokenizer.json")
+
+
+def wrong_end_of_text(model: Path) -> None:
+    change_json(model / "config.json", eos_token_id=0)
+    change_json(model / "generation_config.json", eos_token_id=0)
+
+
+def broken_template(model: Path) -> None:
+    (model / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}")
+
+
+def silent_template(model: Path) -> None:
+    (model / "chat_template.jinja").write_text("<|im_start|>assistant\n")
+
+
+def no_template(model: Path) -> None:
+    (model / "chat_template.jinja").unlink()
+
+
+def cut_short(model: Path) -> None:
+    path = model / "model.safetensors"
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+
+
+def pointer(model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 269060552\n")
+
+
+PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "1 MiB of zeros in the middle": (hole, "zero-rows"),
+    "zeros in the last quarter": (zeros_at_the_end, "zero-rows"),
+    "one tensor missing": (missing_tensor, "missing-weights"),
+    "the last layer missing": (missing_layer, "missing-weights"),
+    "29 of 30 layers": (a_layer_less, "unexpected-weights"),
+    "NaN in one weight": (not_a_number, "not-finite-weights"),
+    "a flipped bit of an exponent": (flipped_bit, "huge-weights"),
+    "another shape": (other_shape, "mismatched-weights"),
+    "another model's tokenizer": (other_tokenizer, "random-weights"),
+    "a wrong end of text": (wrong_end_of_text, "runs-on"),
+    "a template that is broken": (broken_template, "template-error"),
+    "a template that leaves the question out": (silent_template, "template-error"),
+    "cut short by one byte": (cut_short, "broken-file"),
+    "a Git LFS pointer": (pointer, "broken-file"),
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return smollm2_folder(tmp_path / "SmolLM2-135M-Instruct")
+
+
+def checks(result: SmokeResult) -> set[str]:
+    return {finding.check for finding in result.findings}
+
+
+@pytest.mark.parametrize(("plant", "check"), PLANTED.values(), ids=list(PLANTED))
+def test_a_planted_fault_is_caught(plant: Callable[[Path], None], check: str, model: Path) -> None:
+    plant(model)
+    result = smoke(model)
+    assert result.verdict is Verdict.FAIL
+    assert check in checks(result), result.findings
+
+
+def test_a_chat_model_without_its_template_is_a_warning(model: Path) -> None:
+    no_template(model)
+    result = smoke(model)
+    assert (result.verdict, checks(result)) == (Verdict.WARN, {"template-missing"})
+
+
+def test_two_swapped_tensors_look_sound_which_is_why_bytes_are_verified_by_digest(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    one, other = (f"model.layers.{layer}.self_attn.o_proj.weight" for layer in (10, 11))
+    weights.header[one], weights.header[other] = weights.header[other], weights.header[one]
+    weights.write()
+    assert smoke(model).verdict is Verdict.PASS
+
+
+def test_a_real_chat_model_passes_with_nothing_said_against_it(model: Path) -> None:
+    result = smoke(model)
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert result.spoken is not None
+    assert result.spoken.answer == "The capital of France is Paris."
+    assert result.spoken.ended == "end of text"
+    facts = result.facts
+    assert facts.parameters == 134_515_008
+    assert facts.device_reason
+    assert facts.loss is not None
+    assert facts.chance_loss is not None
+    assert facts.loss < 0.4 * facts.chance_loss
+    assert facts.peak_process_bytes is not None
+    assert facts.peak_process_bytes > 4 * facts.parameters
+    for measured in (facts.load_s, facts.first_token_s, facts.prefill_tokens_per_s, facts.decode_tokens_per_s):
+        assert measured is not None
+        assert measured > 0
+
+
+def test_a_prompt_of_ones_own_is_answered_in_bfloat16(model: Path) -> None:
+    options = SmokeOptions(prompt="What is two plus two?", dtype="bfloat16", max_new_tokens=12, device="cpu")
+    result = smoke(model, options)
+    assert result.verdict in {Verdict.PASS, Verdict.WARN}
+    assert result.spoken is not None
+    assert result.spoken.prompt == "What is two plus two?"
+    assert "What is two plus two?" in (result.spoken.rendered or "")
+    assert (result.facts.dtype, result.facts.device) == ("bfloat16", "cpu")
+    assert (result.facts.new_tokens or 0) <= 12
+
+
+def test_a_real_gguf_file_passes(tmp_path: Path) -> None:
+    (tmp_path / smollm2_gguf().name).symlink_to(smollm2_gguf())
+    result = smoke(tmp_path)
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert result.spoken is not None
+    assert "Paris" in result.spoken.answer
+
+
+def test_a_real_sentence_embedding_passes_with_nothing_said_against_it() -> None:
+    result = smoke(minilm_folder())
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert result.facts.kind == "sentence embedding"
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.mark.parametrize("kind", TINY_KINDS)
+def test_a_random_model_of_every_kind_fails_as_random_and_passes_where_it_may_be(kind: str, tiny_folder: Path) -> None:
+    result = smoke(tiny(kind, tiny_folder / kind))
+    assert result.verdict is Verdict.FAIL
+    assert "random-weights" in checks(result)
+    allowed = make_result(result.subject, result.observations, allow_random=True)
+    assert (allowed.verdict, allowed.findings) == (Verdict.PASS, ())
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_kind_that_is_not_exercised_is_skipped_and_never_passed(kind: str, tiny_folder: Path) -> None:
+    result = smoke(tiny(kind, tiny_folder / kind), SmokeOptions(allow_random=True))
+    assert (result.verdict, checks(result)) == (Verdict.SKIP, {"not-exercised"})
+
+
+def test_code_of_the_model_runs_only_with_consent(tmp_path: Path) -> None:
+    folder = tiny("base", tmp_path / "own")
+    marker = tmp_path / "it-ran"
+    (folder / "modeling_own.py").write_text(
+        f"open({str(marker)!r}, 'w').close()\n"
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+        "class OwnForCausalLM(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    auto_map = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}
+    change_json(folder / "config.json", model_type="own", architectures=["OwnForCausalLM"], auto_map=auto_map)
+    result = smoke(folder)
+    assert (result.verdict, checks(result)) == (Verdict.SKIP, {"remote-code"})
+    assert "modeling_own.py" in result.findings[0].evidence
+    assert not marker.exists()
+    trusted = smoke(folder, SmokeOptions(trust_remote_code=True, allow_random=True))
+    assert marker.exists()
+    assert (trusted.verdict, trusted.findings) == (Verdict.PASS, ())
+
+
+def test_a_model_that_is_said_to_fetch_a_kernel_fetches_none(tmp_path: Path) -> None:
+    folder = tiny("chat", tmp_path / "kernel")
+    change_json(folder / "config.json", attn_implementation="owner/kernel")
+    result = smoke(folder, SmokeOptions(allow_random=True))
+    assert result.verdict is Verdict.PASS
+    assert result.facts.attention == "sdpa"
+
+
+def test_a_device_that_is_not_there_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(device="cuda:97", allow_random=True))
+    assert (result.verdict, checks(result)) == (Verdict.FAIL, {"no-device"})
+
+
+def test_a_time_limit_that_is_too_short_is_named_with_what_was_being_done(tmp_path: Path) -> None:
+    result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(timeout_s=0.5))
+    assert (result.verdict, checks(result)) == (Verdict.FAIL, {"timeout"})

@@ -1,0 +1,132 @@
+"""Where a model runs, in which type, with which limits: decided from what the machine has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelfetch.smoke.kind import Exercise, Kind
+from modelfetch.smoke.observations import DoesNotFit, NoDevice, Placed
+from modelfetch.smoke.placement import (
+    BASE_LIMIT_S,
+    GIB,
+    Gpu,
+    Machine,
+    Wish,
+    memory_cap_bytes,
+    needed_bytes,
+    place,
+    time_limit_s,
+    why_no_gpu,
+)
+
+# Eight billion weights in bfloat16: 16 GB stored, 32 GB in float32.
+MODEL = Exercise(Kind.CHAT, "LlamaForCausalLM", 8_000_000_000, 0, 16_000_000_000, stored_dtype="bfloat16")
+GPU_MACHINE = Machine("13.0", (Gpu("H100", 78 * GIB),), None, None, "a CPU", 120 * GIB)
+CPU_MACHINE = Machine(None, (), None, None, "a CPU", 120 * GIB)
+
+
+def last(wish: Wish, machine: Machine, exercise: Exercise = MODEL) -> Placed | DoesNotFit | NoDevice:
+    return place(wish, exercise, machine)[-1]
+
+
+def test_a_gpu_is_used_in_the_type_that_the_weights_are_stored_in() -> None:
+    placed = last(Wish(), GPU_MACHINE)
+    assert isinstance(placed, Placed)
+    assert (placed.device, placed.dtype, placed.device_name) == ("cuda:0", "bfloat16", "H100")
+
+
+def test_without_a_gpu_the_cpu_runs_in_float32_and_says_why() -> None:
+    placed = last(Wish(), CPU_MACHINE)
+    assert isinstance(placed, Placed)
+    assert (placed.device, placed.dtype) == ("cpu", "float32")
+    assert placed.device_reason == "this torch was built without CUDA"
+
+
+def test_short_memory_makes_it_bfloat16_on_the_cpu() -> None:
+    placed = last(Wish(), replace(CPU_MACHINE, available_bytes=24 * GIB))
+    assert isinstance(placed, Placed)
+    assert (placed.dtype, placed.dtype_reason) == ("bfloat16", "memory is short for float32")
+
+
+def test_what_fits_nowhere_is_refused_before_it_is_loaded() -> None:
+    assert last(Wish(), replace(CPU_MACHINE, available_bytes=8 * GIB)) == DoesNotFit(
+        "cpu", 16_000_000_000 + GIB // 2, 8 * GIB, "before loading"
+    )
+
+
+def test_a_type_that_was_asked_for_is_not_exchanged() -> None:
+    short = replace(CPU_MACHINE, available_bytes=24 * GIB)
+    assert isinstance(last(Wish(dtype="float32"), short), DoesNotFit)
+    placed = last(Wish(dtype="float16"), short)
+    assert isinstance(placed, Placed)
+    assert placed.dtype == "float16"
+
+
+def test_a_gpu_that_is_too_small_is_named_before_the_cpu_is_taken() -> None:
+    small = replace(GPU_MACHINE, gpus=(Gpu("T4", 12 * GIB),))
+    short, placed = place(Wish(), MODEL, small)
+    assert isinstance(short, DoesNotFit)
+    assert (short.device, short.available_bytes) == ("cuda:0", 12 * GIB)
+    assert isinstance(placed, Placed)
+    assert placed.device == "cpu"
+
+
+def test_a_gpu_that_was_asked_for_is_not_exchanged_for_the_cpu() -> None:
+    small = replace(GPU_MACHINE, gpus=(Gpu("T4", 12 * GIB),))
+    assert isinstance(last(Wish("cuda"), small), DoesNotFit)
+    assert last(Wish("cuda"), CPU_MACHINE) == NoDevice("cuda", "this torch was built without CUDA")
+    assert last(Wish("cuda:1"), GPU_MACHINE) == NoDevice("cuda:1", "there are 1 GPUs, counted from 0")
+
+
+def test_one_gpu_of_several_can_be_chosen() -> None:
+    two = replace(GPU_MACHINE, gpus=(Gpu("A", 78 * GIB), Gpu("B", 78 * GIB)))
+    placed = last(Wish("cuda:1"), two)
+    assert isinstance(placed, Placed)
+    assert (placed.device, placed.device_name) == ("cuda:1", "B")
+
+
+def test_the_second_try_on_the_cpu_keeps_the_first_one_as_its_reason() -> None:
+    placed = last(Wish("auto", cpu_reason="the memory of the GPU was short during load"), GPU_MACHINE)
+    assert isinstance(placed, Placed)
+    assert (placed.device, placed.device_reason) == ("cpu", "the memory of the GPU was short during load")
+
+
+@pytest.mark.parametrize(
+    ("machine", "reason"),
+    [
+        (CPU_MACHINE, "built without CUDA"),
+        (replace(GPU_MACHINE, gpus=(), visible_devices=""), "CUDA_VISIBLE_DEVICES hides"),
+        (replace(GPU_MACHINE, gpus=(), visible_devices="-1"), "CUDA_VISIBLE_DEVICES hides"),
+        (replace(GPU_MACHINE, gpus=(), cuda_problem="The NVIDIA driver on your system is too old"), "driver"),
+        (replace(GPU_MACHINE, gpus=()), "no NVIDIA driver or no GPU"),
+    ],
+)
+def test_why_there_is_no_gpu_is_one_sentence(machine: Machine, reason: str) -> None:
+    assert reason in why_no_gpu(machine)
+
+
+def test_a_quantised_model_runs_as_its_quantisation_has_it() -> None:
+    quantised = replace(MODEL, float_elements=0, other_bytes=5_000_000_000, quantisation="awq")
+    for machine in (CPU_MACHINE, GPU_MACHINE):
+        placed = last(Wish(), machine, quantised)
+        assert isinstance(placed, Placed)
+        assert placed.dtype == "auto"
+
+
+def test_needed_bytes_recast_what_is_recast_and_nothing_else() -> None:
+    mixed = replace(MODEL, float_elements=10, other_bytes=7)
+    assert [needed_bytes(mixed, dtype) for dtype in ("float32", "bfloat16", "auto")] == [47, 27, 47]
+
+
+def test_the_time_limit_grows_with_the_model_and_with_the_answer() -> None:
+    small = replace(MODEL, float_elements=1_000_000, stored_bytes=2_000_000)
+    assert BASE_LIMIT_S < time_limit_s(small, 32) < BASE_LIMIT_S + 5
+    assert time_limit_s(MODEL, 32) > time_limit_s(small, 32)
+    assert time_limit_s(MODEL, 512) > time_limit_s(MODEL, 32)
+
+
+def test_the_memory_cap_is_generous_but_never_more_than_there_is() -> None:
+    assert memory_cap_bytes(MODEL, "float32", GIB, 500 * GIB) > 2 * 32_000_000_000
+    assert memory_cap_bytes(MODEL, "float32", GIB, 40 * GIB) == 41 * GIB
