@@ -1,4 +1,4 @@
-"""The package's source as it stands: its layers, its modules, their trees, and what each imports anywhere in its file."""
+"""The package as it is written: its layers, its modules, their trees, and what each imports anywhere in its file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""docs/json.md has the keys that the commands print, no more and no fewer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.cli import run
+from modelfetch.smoke import Finding, Severity, SmokeResult, Subject, Verdict
+from modelfetch.smoke.result import Facts, Spoken
+from tests.meta.source import ROOT
+from tests.simulator import FakeHub
+
+REPO = "own/name"
+# Verified and yet no model: `verify` has something to tell.
+FILES = {"README.md": b"---\nlicense: mit\n---\n", "config.json": b"not json", "model.safetensors": bytes(200_000)}
+
+_ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with FakeHub({REPO: FILES}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+        yield hub
+
+
+@pytest.mark.usefixtures("hub")
+def test_the_keys_of_every_command_are_as_documented(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/README.md").write_text("mine", encoding="utf-8")
+    for arguments, statuses in (
+        (["pull", REPO], {0}),
+        (["ls"], {0}),
+        (["verify"], {8}),
+        (["link", REPO, "--to", str(tmp_path / "folder")], {0}),
+        (["mirrors"], {0}),
+        (["config"], {0}),
+        (["doctor", "--offline"], {0, 11}),
+        (["rm", REPO], {0}),
+    ):
+        assert run([*arguments, "--json"]) in statuses
+        document = json.loads(capsys.readouterr().out)
+        documented = _documented(arguments[0])
+        assert _keys(document, documented) == documented, arguments
+
+
+def test_the_keys_of_smoke_are_as_documented() -> None:
+    finding = Finding("check", Severity.WARN, "title", {"name": "text"})
+    spoken = Spoken("prompt", None, None, "answer", True, None)
+    result = SmokeResult(Subject("model", "folder"), Verdict.WARN, (finding,), spoken, Facts(versions={"torch": "2"}))
+    document = {"ok": True, "results": [result.to_json()]}
+    documented = _documented("smoke")
+    assert _keys(document, documented) == documented
+
+
+def _documented(command: str) -> set[str]:
+    text = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## modelfetch {command}\n")[2].partition("\n## ")[0]
+    return set(_ROW.findall(section))
+
+
+def _keys(value: Any, documented: set[str], path: str = "") -> set[str]:
+    """The paths of the leaves; what is documented as a whole, or is empty, is not looked into."""
+    if path in documented:
+        return {path}
+    if isinstance(value, dict) and value:
+        return {key for name, below in value.items() for key in _keys(below, documented, _join(path, name))}
+    if isinstance(value, list):
+        here = f"{path}[]"
+        return {key for below in value for key in _keys(below, documented, here)} or {here}
+    return {path}
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
