@@ -63,12 +63,13 @@ class Lost:
 
 @dataclass(frozen=True)
 class Fault:
-    """A source failed; `action` says what is done about it."""
+    """A source failed; `action` says what is done about it, after `wait_s` seconds."""
 
     endpoint: str
     path: str
     what: str
     action: str
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True)

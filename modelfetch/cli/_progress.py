@@ -19,6 +19,8 @@ from modelfetch.cli._output import say
 from modelfetch.units import format_bytes, format_duration
 
 LOG_LINE_EVERY_S = 10.0
+# A wait this long is told even without -v: nothing seems to happen meanwhile.
+LONG_WAIT_S = 5.0
 _BAR = "{desc}{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {rate_fmt} {remaining} left{postfix}"
 
 
@@ -55,8 +57,7 @@ class PullProgress:
                     self._advance(-event.size)
                 case events.Fault():
                     self.faults[event.endpoint, event.what] += 1
-                    if self.faults[event.endpoint, event.what] == 1:
-                        self._tell(f"{event.endpoint}: {event.path}: {event.what}; {event.action}", always=False)
+                    self._tell_fault(event)
                 case events.Planned():
                     self._plan(event)
                 case events.Waiting():
@@ -68,6 +69,12 @@ class PullProgress:
                     self._tell(f"asking {', '.join(event.endpoints)} for {event.reference}", always=False)
                 case events.FileDone():
                     pass
+
+    def _tell_fault(self, event: events.Fault) -> None:
+        wait = f" in {format_duration(event.wait_s)}" if event.wait_s >= 1 else ""
+        is_long = event.wait_s >= LONG_WAIT_S
+        if is_long or self.faults[event.endpoint, event.what] == 1:
+            self._tell(f"{event.endpoint}: {event.path}: {event.what}; {event.action}{wait}", always=is_long)
 
     def _plan(self, event: events.Planned) -> None:
         self._total = event.total_bytes

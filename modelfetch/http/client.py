@@ -50,14 +50,17 @@ class Answer:
 
 
 class Client:
-    """Asks for documents. One per thread; close it, or use it as a context manager."""
+    """Asks for documents. One per thread, as a context manager.
+
+    `wait` is called with what went wrong before something is tried again; it returns when the seconds are over.
+    """
 
     def __init__(
         self,
         network: Network | None = None,
         *,
         stall_s: float = STALL_S,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[Fault, float], None] = lambda _, seconds: time.sleep(seconds),
     ) -> None:
         self._session = Session(network or Network(), stall_s=stall_s)
         self._wait = wait
@@ -98,7 +101,7 @@ class Client:
             decision = decide(outcome, attempt, random.random())  # noqa: S311 - spreads waits, hides nothing
             if decision.action is not Action.AGAIN:
                 raise FaultError(outcome)
-            self._wait(decision.wait_s)
+            self._wait(outcome, decision.wait_s)
             attempt += 1
         return outcome
 

@@ -53,4 +53,3 @@ def redirect_target(url: str, location: str | None) -> str:
     if urlsplit(url).scheme == "https" and parts.scheme == "http":
         raise FaultError(Fault(Kind.REDIRECT, f"steps down to plain http at {parts.hostname}"))
     return target
-

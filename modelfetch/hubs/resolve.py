@@ -22,11 +22,12 @@ from modelfetch.errors import (
     NoSourceError,
     NotFoundError,
 )
-from modelfetch.events import Listener, Resolved, Resolving
+from modelfetch.events import Fault, Listener, Resolved, Resolving
 from modelfetch.http import Client, Credential, Network
 from modelfetch.hubs.base import EndpointClient, Offer
 from modelfetch.hubs.registry import hub
 from modelfetch.manifest import Manifest
+from modelfetch.planning import retry
 from modelfetch.planning.retry import FaultError
 from modelfetch.reference import Reference
 
@@ -68,7 +69,7 @@ def resolve(
         NoSourceError: no endpoint could be asked.
     """
     listener(Resolving(str(reference), tuple(endpoint.name for endpoint in endpoints)))
-    outcomes = _ask_all(_start_asking(reference, endpoints, tokens, network), listener, enough)
+    outcomes = _ask_all(_start_asking(reference, endpoints, tokens, network, listener), listener, enough)
     offers = tuple(
         Offer(endpoint, manifest)
         for endpoint in endpoints
@@ -93,9 +94,20 @@ class _Inquiry:
 
 
 def _start_asking(
-    reference: Reference, endpoints: Sequence[Endpoint], tokens: Mapping[str, str], network: Network
+    reference: Reference,
+    endpoints: Sequence[Endpoint],
+    tokens: Mapping[str, str],
+    network: Network,
+    listener: Listener,
 ) -> _Inquiry:
-    clients = tuple(EndpointClient(Client(network), each, credential_for(each, tokens)) for each in endpoints)
+    def client_for(endpoint: Endpoint) -> EndpointClient:
+        def wait(fault: retry.Fault, seconds: float) -> None:
+            listener(Fault(endpoint.name, "listing", str(fault), retry.Action.AGAIN.value, seconds))
+            time.sleep(seconds)
+
+        return EndpointClient(Client(network, wait=wait), endpoint, credential_for(endpoint, tokens))
+
+    clients = tuple(map(client_for, endpoints))
     inquiry = _Inquiry(clients, queue.SimpleQueue())
     for client in clients:
         # Daemons: an endpoint that never answers must not keep the process from ending.

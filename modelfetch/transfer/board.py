@@ -282,7 +282,7 @@ class Board:
                 jitter=random.random(),  # noqa: S311 - spreads waits, hides nothing
             )
             error = self._giving_up(lease, fault) if decision.action is Action.GIVE_UP else None
-        self.listener(events.Fault(lease.endpoint, lease.key, str(fault), decision.action.value))
+        self.listener(events.Fault(lease.endpoint, lease.key, str(fault), decision.action.value, decision.wait_s))
         if error:
             self.fail(error)
         return decision

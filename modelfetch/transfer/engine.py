@@ -160,7 +160,7 @@ class _Engine:
         try:
             owner = claim(folder, self._watch)
             if not isinstance(owner, Claim):
-                if announce:
+                if announce and owner.pid != os.getpid():
                     self._listener(events.Waiting(job.entry.path, str(owner)))
                 return False
             if self._has_arrived(job):

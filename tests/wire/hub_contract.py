@@ -36,7 +36,7 @@ class HubContract:
     def ask(self, simulated: FakeHub, repo: str = REPO, revision: str | None = None, **access: Any) -> Manifest:
         """The manifest that the dialect reads from the simulated endpoint."""
         endpoint = self.endpoint(simulated)
-        with Client(Network(), wait=lambda _: None) as client:
+        with Client(Network(), wait=lambda *_: None) as client:
             return self.hub.manifest(EndpointClient(client, endpoint, access.get("credential")), repo, revision)
 
     def endpoint(self, simulated: FakeHub) -> Endpoint:

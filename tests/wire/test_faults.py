@@ -177,9 +177,9 @@ def test_a_pull_that_has_nothing_to_do_asks_one_listing(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
         given = settings(tmp_path, endpoint(hub.url))
         pull(given)
-        hub.forget_requests()
+        before = len(hub.requests)
         pulled = pull(given)
-        assert len(hub.requests) == 1
+        assert len(hub.requests) - before == 1
         assert pulled.bytes_reused == pulled.bytes_total
 
 
@@ -187,9 +187,9 @@ def test_a_commit_that_is_here_needs_no_request(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
         given = settings(tmp_path, endpoint(hub.url))
         commit = pull(given).manifest.commit
-        hub.forget_requests()
+        before = len(hub.requests)
         assert contents(pull(given, f"{REPO}@{commit}")) == FILES
-        assert hub.requests == []
+        assert len(hub.requests) == before
 
 
 def test_faults_are_told_with_what_was_done(tmp_path: Path) -> None:
