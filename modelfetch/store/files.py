@@ -119,6 +119,15 @@ def sweep(temporaries: Path) -> None:
             continue
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every name below `folder` that is no folder; links are not followed. What vanishes meanwhile is not listed."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        found += [Path(parent) / name for name in (*files, *links)]
+    return found
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link, or a folder with all that is in it; what is not there is no error."""
     if path.is_dir() and not path.is_symlink():

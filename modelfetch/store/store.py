@@ -194,6 +194,17 @@ class Store:
             snapshot, lambda current: replace(current, views=tuple(dict.fromkeys((*current.views, place))))
         )
 
+    def drop_view(self, snapshot: Snapshot, place: ViewPlace) -> Snapshot:
+        """Forget a view that shows something else by now.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        return self._update(
+            snapshot,
+            lambda current: replace(current, views=tuple(view for view in current.views if view != place)),
+        )
+
     def usage(self) -> Usage:
         """How much the store takes, and how much of it nothing names."""
         snapshots = self.snapshots()

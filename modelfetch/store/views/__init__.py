@@ -7,7 +7,7 @@ here is what they share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,18 @@ class View:
     copied_bytes: int
     saved: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def take_place(store: Store, snapshot: Snapshot, place: ViewPlace, *, same_folder: Callable[[Snapshot], bool]) -> None:
+    """Remember the view of `snapshot` that is about to be made, and forget those whose folder it takes.
+
+    Otherwise mending or removing an older commit would reach into what shows a newer one.
+    """
+    for other in store.snapshots():
+        is_another = other.manifest.repo == snapshot.manifest.repo and other.manifest.commit != snapshot.manifest.commit
+        if is_another and place in other.views and same_folder(other):
+            store.drop_view(other, place)
+    store.note_view(snapshot, place)
 
 
 def proven_files(store: Store, snapshot: Snapshot) -> Iterable[tuple[Entry, Path]]:

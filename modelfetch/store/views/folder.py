@@ -10,7 +10,7 @@ from modelfetch.store.files import make_folder
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 from modelfetch.store.tree import Tree
-from modelfetch.store.views import View
+from modelfetch.store.views import View, take_place
 from modelfetch.store.views.real_files import put_files
 
 KIND = "folder"
@@ -27,7 +27,7 @@ def link(store: Store, snapshot: Snapshot, directory: Path) -> View:
     with translated(directory, "written to"):
         make_folder(directory.absolute())
     place = ViewPlace(KIND, directory.resolve())
-    store.note_view(snapshot, place)
+    take_place(store, snapshot, place, same_folder=lambda _: True)
     tree = Tree(place.root)
     counts = put_files(store, snapshot, tree, below="", keep=True)
     tree.tidy()

@@ -22,7 +22,7 @@ from typing import Any
 from modelfetch.diskfaults import translated
 from modelfetch.errors import StoreError
 from modelfetch.manifest import Entry, Manifest
-from modelfetch.store.files import fsync_file, fsync_folder, make_folder, write_temporary
+from modelfetch.store.files import files_below, fsync_file, fsync_folder, make_folder, write_temporary
 from modelfetch.store.linking import leads_to
 from modelfetch.store.links import Method, hard_link, link_or_copy, relative_target, symbolic_link
 from modelfetch.store.snapshot import Snapshot, ViewPlace
@@ -80,16 +80,15 @@ def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapsho
         link for entry in snapshot.entries if _is_ours(link := repository.commit / entry.path, _payload(store, entry))
     ]
     blobs = {_first_hop(link) for link in links} - set(links)
-    everything = {path for path in repository.commit.rglob("*") if path.is_symlink() or not path.is_dir()}
     elsewhere = {
         _first_hop(path)
-        for path in (repository.folder / "snapshots").rglob("*")
+        for path in files_below(repository.folder / "snapshots")
         if path.is_symlink() and path not in links
     }
     heads = []
     tails = []
-    if everything <= set(links):
-        heads = [path for path in (repository.folder / "refs").rglob("*") if _text(path) == snapshot.manifest.commit]
+    if set(files_below(repository.commit)) <= set(links):
+        heads = [path for path in files_below(repository.folder / "refs") if _text(path) == snapshot.manifest.commit]
         tails = [path for path in [repository.tree] if path.exists()]
     return [*heads, *links, *tails, *sorted(blobs - elsewhere)]
 

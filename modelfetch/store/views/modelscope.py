@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
-from modelfetch.store.files import make_folder
+from modelfetch.store.files import files_below, make_folder
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 from modelfetch.store.tree import Tree
-from modelfetch.store.views import View
+from modelfetch.store.views import View, take_place
 from modelfetch.store.views.real_files import put_files
 
 KIND = "modelscope"
@@ -32,7 +32,7 @@ def link(store: Store, snapshot: Snapshot, cache: Path) -> View:
     with translated(cache, "written to"):
         make_folder(cache.absolute())
     place = ViewPlace(KIND, cache.resolve())
-    store.note_view(snapshot, place)
+    take_place(store, snapshot, place, same_folder=lambda other: _below(other) == _below(snapshot))
     tree = Tree(_repository(place.root, snapshot))
     counts = put_files(store, snapshot, tree, below=_below(snapshot), keep=False)
     tree.tidy()
@@ -61,7 +61,7 @@ def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapsho
         for entry in snapshot.entries
         if entry.path not in shared and tree.is_ours(f"{below}{entry.path}", entry)
     ]
-    if {path for path in (tree.root / "snapshots").rglob("*") if not path.is_dir()} <= set(ours):
+    if set(files_below(tree.root / "snapshots")) <= set(ours):
         ours.append(tree.log)
     return ours
 
