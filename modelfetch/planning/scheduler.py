@@ -190,6 +190,12 @@ class Scheduler:
         self._files[key].done.discard(span)
         self._free_what_nobody_holds(key)
 
+    def restore(self, key: str, span: Span) -> None:
+        """What was reopened of `span` and not fetched since is done after all."""
+        file = self._files[key]
+        file.done.add(span)
+        file.free.discard(span)
+
     def without_ranges(self, lease: Lease) -> bool:
         """The lease's endpoint sends this file only as a whole: from now on to one lane at a time, all it can take.
 

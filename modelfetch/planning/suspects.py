@@ -3,7 +3,8 @@
 - Bytes whose sender is unknown (from an interrupted run) are suspected first, then every endpoint but the manifest's
   own, the one that sent least first, then the manifest's own.
 - A suspect's bytes are fetched again from the others; from itself only when there is no other, and only once.
-- When the digest matches after a replacement, that suspect was wrong.
+- Where others send them, every piece is compared with what it replaces. The first that differs shows who was wrong;
+  whether it was all that was wrong is then tried at once, before more is fetched.
 """
 
 from __future__ import annotations
@@ -48,8 +49,12 @@ class Suspects:
         suspect = min(untried, key=lambda name: (name != UNKNOWN, name == self.owner, len(known[name])))
         self._replaced.add(suspect)
         self.current = suspect
-        others = set(endpoints) - {suspect}
+        others = set(endpoints) - {suspect, UNKNOWN}
         if not others:
             # Only itself is left to ask, so all of it is fetched again.
             return Replacement(suspect, (whole,), from_itself=True)
         return Replacement(suspect, tuple(known[suspect]), from_itself=False)
+
+    def found(self) -> None:
+        """A piece of the current suspect differs. The rest of its bytes can be doubted again."""
+        self._replaced.discard(self.current or UNKNOWN)

@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelfetch import events
@@ -23,11 +22,11 @@ from modelfetch.planning.pace import Pace
 from modelfetch.planning.retry import Action, Decision, Fault, Kind
 from modelfetch.planning.scheduler import Lease, Scheduler
 from modelfetch.planning.spans import Span, SpanSet
-from modelfetch.planning.suspects import UNKNOWN, Suspects
+from modelfetch.planning.suspects import UNKNOWN
+from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.failures import access_refused, mismatch, no_source_left
 from modelfetch.transfer.hashing import RunningDigest
 from modelfetch.transfer.job import Job
-from modelfetch.transfer.partial import Partial
 
 # How far the frontier moves before hashing follows: small enough to stay in the page cache, large enough to be worth
 # a wake-up.
@@ -43,24 +42,6 @@ class Abortable(Protocol):
 
     def abort(self) -> None:
         """Give up what it waits for."""
-
-
-@dataclass(eq=False)
-class ActiveFile:
-    """A file that has a partial."""
-
-    job: Job
-    partial: Partial
-    suspects: Suspects
-    running: RunningDigest = field(init=False)
-    is_queued: bool = False
-
-    def __post_init__(self) -> None:
-        self.running = RunningDigest(self.job.entry)
-
-    @property
-    def key(self) -> str:
-        return self.job.entry.path
 
 
 class Board:
@@ -213,8 +194,11 @@ class Board:
         with self._lock:
             return not self._stopping and self._scheduler.begin_write(lease, count)
 
-    def written(self, lease: Lease) -> bool:
-        """What the lane began to write is written; returns whether it should go on."""
+    def written(self, lease: Lease, *, differs: bool) -> bool:
+        """What the lane began to write is written; returns whether it should go on.
+
+        `differs` tells that it replaced other bytes, of a sender who was in doubt.
+        """
         with self._changed:
             file = self._files[lease.key]
             span = Span(lease.position, lease.position + lease.writing)
@@ -223,6 +207,8 @@ class Board:
             self.bytes_by_endpoint[lease.endpoint] = self.bytes_by_endpoint.get(lease.endpoint, 0) + len(span)
             # Under the lock, so that the journal's lines are in the order in which the scheduler learned of the bytes.
             file.partial.note(span)
+            if differs and file.doubted:
+                self._stop_doubting(file)
             self._follow_with_hashing(file)
             beaten = self._beaten(lease)
             go_on = self._scheduler.is_needed(lease)
@@ -315,6 +301,7 @@ class Board:
             replacement = file.suspects.next(whole, self._scheduler.senders(key), self._scheduler.endpoints(key))
             if replacement:
                 file.running, file.is_queued = RunningDigest(file.job.entry), False
+                file.doubted = SpanSet() if replacement.from_itself else SpanSet(replacement.spans)
                 for span in replacement.spans:
                     self._scheduler.reopen(key, span)
                     file.partial.forget(span)
@@ -339,6 +326,14 @@ class Board:
             self.digests[key] = digests
             self._changed.notify_all()
         self.listener(events.FileDone(key, self.jobs[key].entry.size, reused=False))
+
+    def _stop_doubting(self, file: ActiveFile) -> None:
+        """A wrong piece was found: take the others for right until the digest says otherwise."""
+        file.suspects.found()
+        for span in file.doubted:
+            self._scheduler.restore(file.key, span)
+            file.partial.note(span)
+        file.doubted = SpanSet()
 
     def _follow_with_hashing(self, file: ActiveFile) -> None:
         settled = self._scheduler.settled(file.key)

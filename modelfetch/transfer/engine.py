@@ -25,7 +25,8 @@ from modelfetch.planning.lanes import LaneBudget
 from modelfetch.planning.pace import Pace
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.planning.suspects import Suspects
-from modelfetch.transfer.board import ActiveFile, Board
+from modelfetch.transfer.active import ActiveFile
+from modelfetch.transfer.board import Board
 from modelfetch.transfer.failures import mismatch
 from modelfetch.transfer.hashing import digests_of, matches, new_buffer
 from modelfetch.transfer.job import Job, Landing, Report

@@ -21,7 +21,8 @@ from modelfetch.http.network import Network
 from modelfetch.http.session import Response, Session
 from modelfetch.planning.retry import Fault, FaultError, Kind
 from modelfetch.planning.scheduler import PIECE, Lease
-from modelfetch.transfer.board import ActiveFile, Board
+from modelfetch.transfer.active import ActiveFile
+from modelfetch.transfer.board import Board
 from modelfetch.transfer.hashing import digests_of, matches
 from modelfetch.transfer.job import Landing, Source
 
@@ -132,8 +133,9 @@ class Lane:
             if not self._board.begin_write(lease, filled):
                 return
             try:
+                differs = bool(file.doubted) and file.partial.differs(self._buffer[:filled], lease.position)
                 file.partial.write(self._buffer[:filled], lease.position)
-                go_on = self._board.written(lease)
+                go_on = self._board.written(lease, differs=differs)
             except OSError as error:
                 raise disk_fault(error, file.partial.data, "written") from error
             if is_whole and not lease.remaining:

@@ -63,6 +63,11 @@ class Partial:
         """Read bytes at `offset` back."""
         return os.preadv(self._data, [view], offset)
 
+    def differs(self, view: memoryview, offset: int) -> bool:
+        """Whether the bytes at `offset` are others than `view`'s."""
+        there = memoryview(bytearray(len(view)))
+        return self.readinto(there, offset) != len(view) or bytes(there) != bytes(view)
+
     def note(self, span: Span) -> None:
         """The bytes of `span` were written."""
         os.write(self._journal, journal.line(journal.WRITTEN, span))

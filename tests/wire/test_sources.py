@@ -65,6 +65,18 @@ def test_a_source_that_lies_is_found_out_and_named(tmp_path: Path) -> None:
         assert pulled.report.wrong_senders == {LARGE: ("liar",)}
 
 
+def test_one_wrong_byte_costs_no_more_than_finding_it(tmp_path: Path) -> None:
+    """The liar's pieces are fetched again in order and compared; the search ends at the first that differs."""
+    with FakeHub({REPO: FILES}, rate=8e6) as honest, FakeHub({REPO: FILES}, rate=8e6) as liar:
+        liar.set_faults(Fault(FlipEverywhere(), LARGE))
+        pulled = pull(settings(tmp_path, endpoint(honest.url, name="honest"), endpoint(liar.url, name="liar")))
+        assert contents(pulled) == FILES
+        assert pulled.report is not None
+        assert pulled.report.wrong_senders == {LARGE: ("liar",)}
+        by_liar = pulled.report.bytes_by_endpoint["liar"]
+        assert pulled.report.transferred_bytes < len(WEIGHTS) + by_liar
+
+
 def test_an_endpoint_that_lists_other_bytes_is_not_used_for_them(tmp_path: Path) -> None:
     other_files = {**FILES, LARGE: noise(32 * MIB, seed=3)}
     with FakeHub({REPO: FILES}) as one, FakeHub({REPO: other_files}) as other:
