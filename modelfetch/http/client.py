@@ -64,6 +64,7 @@ class Client:
     ) -> None:
         self._session = Session(network or Network(), stall_s=stall_s)
         self._wait = wait
+        self._aborted = False
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +73,8 @@ class Client:
         self._session.forget()
 
     def abort(self) -> None:
-        """End what another thread waits for in this client."""
+        """End what another thread waits for in this client. It is not tried again."""
+        self._aborted = True
         self._session.abort()
 
     def get(self, url: str, *, credential: Credential | None = None, limit: int = MAX_DOCUMENT_BYTES) -> Answer:
@@ -99,7 +101,7 @@ class Client:
         attempt = 1
         while not isinstance(outcome := self._try(url, credential), Answer):
             decision = decide(outcome, attempt, random.random())  # noqa: S311 - spreads waits, hides nothing
-            if decision.action is not Action.AGAIN:
+            if decision.action is not Action.AGAIN or self._aborted:
                 raise FaultError(outcome)
             self._wait(outcome, decision.wait_s)
             attempt += 1
