@@ -97,6 +97,11 @@ class FakeHub:
         """Forget the faults that are left and take these."""
         self._book.replace(faults)
 
+    def set_rate(self, rate: float | None) -> None:
+        """Bytes a second for each connection from now on."""
+        for origin in self._origins:
+            origin.rate = rate
+
     def drop_connections(self) -> None:
         """Break every open connection."""
         for origin in self._origins:
