@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from modelfetch.smoke.contents import ModelFolder
 from modelfetch.smoke.folder import read_folder
 from modelfetch.smoke.kind import Exercise, choose
 from modelfetch.smoke.observations import DoesNotFit, NotExercised, Observation, Planned
-from modelfetch.smoke.placement import Wish, time_limit_s
+from modelfetch.smoke.placement import Wish, next_wish, time_limit_s
 from modelfetch.smoke.quantisation import MODULES
 from modelfetch.smoke.request import Request
 from modelfetch.smoke.result import SmokeResult, Subject, make_result
@@ -84,18 +84,25 @@ def _planned(plan: Exercise | NotExercised, folder: ModelFolder) -> list[Observa
     if isinstance(plan, NotExercised):
         # A broken file explains more than the kind that was guessed from the rest.
         return [] if folder.broken else [plan]
-    pickled = plan.weights == "pickle"
-    return [Planned(plan.kind.value, plan.class_name, plan.stored_bytes, pickled, plan.instruct_name)]
+    return [
+        Planned(
+            kind=plan.kind.value,
+            class_name=plan.class_name,
+            stored_bytes=plan.stored_bytes,
+            pickled=plan.weights == "pickle",
+            instruct_name=plan.instruct_name,
+            quantisation=plan.quantisation,
+        )
+    ]
 
 
 def _exercise(subject: Subject, plan: Exercise, options: SmokeOptions, tell: Listener) -> Sequence[Observation]:
     wish = Wish(options.device, options.dtype)
     observations = _run(subject, plan, options, wish, tell)
-    short = next((each for each in observations if isinstance(each, DoesNotFit) and each.device != "cpu"), None)
-    if options.device == "auto" and short is not None and short.phase != "before loading":
-        # In a child of its own: one that ran out of memory on the GPU is in no state to go on.
-        reason = f"the memory of the GPU was short during {short.phase}"
-        observations = (short, *_run(subject, plan, options, replace(wish, cpu_reason=reason), tell))
+    if (again := next_wish(wish, observations)) is not None:
+        # In a child of its own: one that ran out of memory on the GPU is in no state to go on. Only why is kept.
+        short = [each for each in observations if isinstance(each, DoesNotFit)]
+        observations = (*short, *_run(subject, plan, options, again, tell))
     return observations
 
 

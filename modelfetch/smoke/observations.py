@@ -18,6 +18,8 @@ from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 MAX_EXAMPLES = 1000
+# The phase of a shortage that was found out by counting, not by an allocator.
+BEFORE_LOADING = "before loading"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Planned:
     stored_bytes: int
     pickled: bool = False
     instruct_name: bool = False
+    quantisation: str | None = None
 
 
 # ---- seen by the child
@@ -100,7 +103,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class DoesNotFit:
-    """Memory is short: found out before loading, or by the allocator while `phase` ran."""
+    """Memory is short: found out `BEFORE_LOADING`, or by the allocator while `phase` ran."""
 
     device: str
     needed_bytes: int

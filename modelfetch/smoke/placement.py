@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from modelfetch.smoke.kind import ITEM_BYTES, Exercise
-from modelfetch.smoke.observations import DoesNotFit, NoDevice, Placed
+from modelfetch.smoke.observations import BEFORE_LOADING, DoesNotFit, NoDevice, Observation, Placed
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 GIB = 1 << 30
@@ -73,10 +74,18 @@ def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit 
     needed = needed_bytes(exercise, dtype) + GPU_OVERHEAD_BYTES
     if needed <= gpu.free_bytes:
         return (Placed(device, gpu.name, "torch can use this GPU", dtype, dtype_reason),)
-    short = DoesNotFit(device, needed, gpu.free_bytes, "before loading")
+    short = DoesNotFit(device, needed, gpu.free_bytes, BEFORE_LOADING)
     if wish.device != "auto":
         return (short,)
     return (short, *_on_cpu(wish, exercise, machine, "the model does not fit into the free memory of the GPU"))
+
+
+def next_wish(wish: Wish, observations: Iterable[Observation]) -> Wish | None:
+    """What to try after a run: the CPU, where the GPU was not asked for by name and its memory ran out meanwhile."""
+    short = next((each for each in observations if isinstance(each, DoesNotFit) and each.device != "cpu"), None)
+    if wish.device != "auto" or wish.cpu_reason or short is None or short.phase == BEFORE_LOADING:
+        return None
+    return replace(wish, cpu_reason=f"the memory of the GPU was short during {short.phase}")
 
 
 def why_no_gpu(machine: Machine) -> str:
@@ -112,7 +121,7 @@ def _on_cpu(wish: Wish, exercise: Exercise, machine: Machine, reason: str) -> tu
         needed = needed_bytes(exercise, dtype) + CPU_OVERHEAD_BYTES
         if needed <= machine.available_bytes:
             return (Placed("cpu", machine.cpu_name, reason, dtype, dtype_reason),)
-    return (DoesNotFit("cpu", needed, machine.available_bytes, "before loading"),)
+    return (DoesNotFit("cpu", needed, machine.available_bytes, BEFORE_LOADING),)
 
 
 def _cpu_dtypes(wish: Wish, exercise: Exercise) -> list[tuple[str, str]]:

@@ -37,6 +37,13 @@ class Subject:
     folder: str
     commit: str | None = None
 
+    @property
+    def repair(self) -> str:
+        """What mends damaged files: a snapshot's digests are known, a plain folder's are not."""
+        if self.commit is None:
+            return "pull it again: modelfetch pull OWNER/NAME --local-dir DIR"
+        return f"modelfetch verify {self.name} --repair"
+
 
 @dataclass(frozen=True)
 class Spoken:
@@ -116,7 +123,7 @@ class SmokeResult:
 
 def make_result(subject: Subject, observations: Sequence[Observation], *, allow_random: bool = False) -> SmokeResult:
     """Judge what was observed and gather what a reader wants to know. A pure function."""
-    case = Case(tuple(observations), allow_random)
+    case = Case(tuple(observations), allow_random, subject.repair)
     findings = judge(case)
     return SmokeResult(subject, decide(findings), findings, _spoken(case), _facts(case), case.observations)
 

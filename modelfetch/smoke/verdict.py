@@ -49,10 +49,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that was observed of one model, and what the user allows."""
+    """Everything that was observed of one model, what the user allows, and what mends damaged files."""
 
     observations: tuple[Observation, ...]
     allow_random: bool = False
+    repair: str = "modelfetch verify --repair"
 
     def last(self, kind: type[Seen]) -> Seen | None:
         """The last observation of a kind."""

@@ -16,6 +16,7 @@ from modelfetch.smoke.placement import (
     Wish,
     memory_cap_bytes,
     needed_bytes,
+    next_wish,
     place,
     time_limit_s,
     why_no_gpu,
@@ -91,6 +92,29 @@ def test_the_second_try_on_the_cpu_keeps_the_first_one_as_its_reason() -> None:
     placed = last(Wish("auto", cpu_reason="the memory of the GPU was short during load"), GPU_MACHINE)
     assert isinstance(placed, Placed)
     assert (placed.device, placed.device_reason) == ("cpu", "the memory of the GPU was short during load")
+
+
+SHORT = DoesNotFit("cuda:0", 20 * GIB, GIB, "generate")
+
+
+def test_a_gpu_that_ran_out_of_memory_is_followed_by_the_cpu_once() -> None:
+    again = next_wish(Wish(dtype="float16"), [SHORT])
+    assert again == Wish("auto", "float16", "the memory of the GPU was short during generate")
+    assert next_wish(again, [SHORT]) is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "short"),
+    [
+        (Wish("cuda"), SHORT),
+        (Wish(), replace(SHORT, device="cpu")),
+        (Wish(), replace(SHORT, phase="before loading")),
+    ],
+    ids=["the GPU was asked for", "it was the CPU already", "the CPU was taken already"],
+)
+def test_nothing_else_is_tried_twice(wish: Wish, short: DoesNotFit) -> None:
+    assert next_wish(wish, [short]) is None
+    assert next_wish(Wish(), []) is None
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,21 @@ FAULTS = {
         (NotExercised("quantisation-unknown", "exl3"),), "quantisation-unknown", Verdict.SKIP
     ),
     "no backend": Fault((NotExercised("quantisation-backend", "awq"),), "quantisation-backend", Verdict.SKIP),
+    "a backend that its own loader misses": Fault(
+        instead(
+            CHAT, replace(PLANNED, quantisation="quanto"), Raised("load", "ImportError", "pip install optimum-quanto")
+        ),
+        "quantisation-backend",
+        Verdict.SKIP,
+    ),
+    "a backend that wants a GPU": Fault(
+        instead(CHAT, replace(PLANNED, quantisation="vptq"), Raised("load", "RuntimeError", "GPU is required to run.")),
+        "quantisation-backend",
+        Verdict.SKIP,
+    ),
+    "an error of a quantised model that its backend does not explain": Fault(
+        instead(CHAT, replace(PLANNED, quantisation="fp8"), Raised("generate", "RuntimeError", "GPU says no")), "error"
+    ),
     "a GGUF too large": Fault((NotExercised("gguf", "too large"),), "gguf", Verdict.SKIP),
     "a GGUF of an unknown architecture": Fault(
         instead(CHAT, Raised("load", "ValueError", "GGUF model with architecture rwkv is not supported yet.")),

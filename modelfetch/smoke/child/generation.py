@@ -64,7 +64,8 @@ def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, A
     result = _write(model, inputs, request, request.max_new_tokens, clock)
     ids, times = clock.ids, clock.times or [time.perf_counter()]
     again = TokenClock()
-    _write(model, inputs, request, min(REPEATED_TOKENS, request.max_new_tokens), again)
+    # One more than is compared: some models are made to end at the last token they may write.
+    _write(model, inputs, request, min(REPEATED_TOKENS + 1, request.max_new_tokens), again)
     ends = turn_ends(request, tokenizer)
     stops = _stop_ids(model)
     special_ids = set(tokenizer.all_special_ids)
@@ -84,7 +85,7 @@ def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, A
         prompt_tokens=int(inputs["input_ids"].shape[1]),
         first_token_s=times[0] - started,
         decode_s=times[-1] - times[0],
-        same_again=again.ids == ids[: len(again.ids)],
+        same_again=again.ids[:REPEATED_TOKENS] == ids[:REPEATED_TOKENS],
         finite=all(bool(torch.isfinite(logits).all()) for logits in result.logits),
     )
 

@@ -53,9 +53,8 @@ def spans(tokenizer: Any) -> bool:
 
 def _template(request: Request, tokenizer: Any) -> str | None:
     """The chat template: the tokenizer's, or the one that older processors keep in a file of their own."""
-    if tokenizer.chat_template:
-        template = tokenizer.chat_template
-        return template if isinstance(template, str) else str(tokenizer.get_chat_template())
+    if getattr(tokenizer, "chat_template", None):
+        return str(tokenizer.get_chat_template())
     path = Path(request.folder, "chat_template.json")
     if not path.is_file():
         return None

@@ -39,7 +39,7 @@ def finite(case: Case) -> Iterator[Finding]:
             Severity.FAIL,
             "the model's outputs are not numbers, or infinite",
             {"where": ", ".join(where)},
-            "try --dtype float32; if it stays so, modelfetch verify --repair",
+            f"try --dtype float32; if it stays so, {case.repair}",
         )
 
 
@@ -48,7 +48,7 @@ def answers(case: Case) -> Iterator[Finding]:
     for answered in case.every(Answered):
         if answered.finite and not answered.differs and not case.allow_random:
             title = f"the same {answered.head} for different inputs"
-            yield Finding("same-output", Severity.FAIL, title, hint="modelfetch verify --repair")
+            yield Finding("same-output", Severity.FAIL, title, hint=case.repair)
 
 
 def embeddings(case: Case) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def embeddings(case: Case) -> Iterator[Finding]:
             Severity.FAIL,
             "sentences that mean the same are no nearer to each other than to a foreign one",
             {"related": f"{embedded.related:.3f}", "unrelated": f"{embedded.unrelated:.3f}"},
-            "modelfetch verify --repair",
+            case.repair,
         )
     if embedded.batch_similarity is not None and embedded.batch_similarity < MIN_BATCH_SIMILARITY:
         yield Finding(
@@ -81,7 +81,7 @@ def ranking(case: Case) -> Iterator[Finding]:
             Severity.FAIL,
             "a foreign document scores above the one that answers the question",
             {"relevant": f"{ranked.relevant:.3f}", "irrelevant": f"{ranked.irrelevant:.3f}"},
-            "modelfetch verify --repair",
+            case.repair,
         )
 
 

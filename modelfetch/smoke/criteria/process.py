@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from modelfetch.smoke.observations import (
+    BEFORE_LOADING,
     Answered,
     BrokenFile,
     DoesNotFit,
@@ -52,7 +53,7 @@ def broken_files(case: Case) -> Iterator[Finding]:
             "broken-file",
             Severity.FAIL,
             f"`{broken.path}`: {broken.problem}",
-            hint="modelfetch verify --repair, or pull the model again",
+            hint=case.repair,
         )
 
 
@@ -92,7 +93,7 @@ def memory(case: Case) -> Iterator[Finding]:
             {
                 "needed": f"{_gigabytes(short.needed_bytes)} for the weights",
                 "free": _gigabytes(short.available_bytes),
-                "noticed": short.phase if short.phase == "before loading" else f"during {short.phase}",
+                "noticed": short.phase if short.phase == BEFORE_LOADING else f"during {short.phase}",
             },
             "free memory on this device (nvidia-smi names who holds it), or take a smaller or quantised model"
             if short.device != "cpu"
@@ -101,15 +102,24 @@ def memory(case: Case) -> Iterator[Finding]:
 
 
 def errors(case: Case) -> Iterator[Finding]:
+    planned = case.last(Planned)
     for raised in case.every(Raised):
         first_line = raised.message.strip().partition("\n")[0][:200]
         evidence = {"error": f"{raised.error}: {raised.message.strip()[:600]}"}
         if _GGUF_UNKNOWN in raised.message:
             yield Finding("gguf", Severity.SKIP, first_line, evidence, "run it with llama.cpp")
-            continue
-        yield Finding(
-            "error", Severity.FAIL, f"{raised.error} during {raised.phase}: {first_line}", evidence, _mend(raised)
-        )
+        elif planned and planned.quantisation and _lacks_backend(raised):
+            title = f"the weights are quantised with `{planned.quantisation}`, which does not work here: {first_line}"
+            yield Finding("quantisation-backend", Severity.SKIP, title, evidence, _mend(raised))
+        else:
+            title = f"{raised.error} during {raised.phase}: {first_line}"
+            yield Finding("error", Severity.FAIL, title, evidence, _mend(raised))
+
+
+def _lacks_backend(raised: Raised) -> bool:
+    """What the loaders of quantised weights say when a package or a GPU is missing, before they read any."""
+    missing = raised.error in {"ImportError", "ModuleNotFoundError", "PackageNotFoundError"}
+    return raised.phase == "load" and (missing or "GPU" in raised.message)
 
 
 def _mend(raised: Raised) -> str:
@@ -117,7 +127,7 @@ def _mend(raised: Raised) -> str:
         return install.group(0)
     if raised.phase == "import":
         return "modelfetch doctor"
-    return "modelfetch verify tells whether the files are the published ones; then try pip install -U transformers"
+    return "pip install -U transformers"
 
 
 def ending(case: Case) -> Iterator[Finding]:

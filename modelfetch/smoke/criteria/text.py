@@ -37,9 +37,9 @@ def token_ids(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "token-ids",
                 Severity.FAIL,
-                f"the tokenizer makes ids of {ids.what} that the model has no embedding for",
+                f"the tokenizer makes ids of {ids.what} that the model has no embedding for: it is another model's",
                 {"highest id": str(ids.highest_id), "embedding rows": str(ids.embedding_rows)},
-                "modelfetch verify --repair: the tokenizer and the weights are of different models",
+                case.repair,
             )
 
 
@@ -51,7 +51,7 @@ def template(case: Case) -> Iterator[Finding]:
             Severity.FAIL,
             "the chat template cannot be used",
             {"error": prompted.template_error},
-            "modelfetch verify --repair; if the file is whole, report it to the model's authors",
+            f"{case.repair}; if the file is whole, report it to the model's authors",
         )
     if prompted and planned and planned.instruct_name and planned.kind == Kind.BASE:
         yield Finding(
@@ -72,27 +72,25 @@ def written(case: Case) -> Iterator[Finding]:
             Severity.FAIL if prompted.built_in else Severity.WARN,
             "the model wrote no text",
             {"tokens": f"{len(generated.new_ids)}: {generated.text[:100]!r}"},
-            "modelfetch verify --repair",
+            case.repair,
         )
-    yield from _oddities(generated, prompted)
+    yield from _oddities(case, generated, prompted)
 
 
-def _oddities(generated: Generated, prompted: Prompted) -> Iterator[Finding]:
+def _oddities(case: Case, generated: Generated, prompted: Prompted) -> Iterator[Finding]:
     strict = Severity.FAIL if prompted.built_in and prompted.chat else Severity.WARN
     window = generated.new_ids[:REPETITION_TOKENS]
     distinct = len(set(window))
     if len(window) >= MIN_TOKENS_FOR_REPETITION and distinct < MIN_DISTINCT_SHARE * len(window):
         evidence = {"distinct tokens": f"{distinct} of the first {len(window)}"}
-        yield Finding(
-            "repetition", strict, "the model repeats the same few tokens", evidence, "modelfetch verify --repair"
-        )
+        yield Finding("repetition", strict, "the model repeats the same few tokens", evidence, case.repair)
     # A character that the last token leaves unfinished is the limit's fault, not the model's.
     if _REPLACEMENT in generated.text.rstrip(_REPLACEMENT):
         yield Finding(
             "broken-characters",
             strict,
             "the text has bytes in it that are no characters",
-            hint="modelfetch verify --repair",
+            hint=case.repair,
         )
 
 

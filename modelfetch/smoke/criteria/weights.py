@@ -56,15 +56,15 @@ def loading(case: Case) -> Iterator[Finding]:
             Severity.FAIL,
             f"{_count(missing, 'weight')} that `{loaded.class_name}` needs not in the file, and random instead",
             _shown(missing),
-            "modelfetch verify --repair; if the files are whole, the model was published so",
+            f"{case.repair}; if the files are whole, the model was published so",
         )
     if loaded.mismatched.total:
         yield Finding(
             "mismatched-weights",
             Severity.FAIL,
-            f"{_count(loaded.mismatched, 'weight')} of another shape than the configuration says",
+            f"{_count(loaded.mismatched, 'weight')} of another shape than config.json says",
             _shown(loaded.mismatched),
-            "modelfetch verify --repair: config.json and the weights are of different models",
+            case.repair,
         )
     newer = "pip install -U transformers accelerate"
     if loaded.on_meta.total:
@@ -85,9 +85,9 @@ def unexpected(case: Case) -> Iterator[Finding]:
         yield Finding(
             "unexpected-weights",
             Severity.FAIL,
-            f"{_count(foreign, 'weight')} in the file that `{loaded.class_name}` does not use",
+            f"{_count(foreign, 'weight')} in the file that config.json has no place for",
             _shown(foreign),
-            "modelfetch verify --repair: config.json and the weights do not belong together",
+            case.repair,
         )
     else:
         yield Finding(
@@ -103,18 +103,17 @@ def damage(case: Case) -> Iterator[Finding]:
     scanned = case.last(WeightsScanned)
     if scanned is None:
         return
-    repair = "modelfetch verify --repair"
     if scanned.not_finite.total:
         title = f"{_count(scanned.not_finite, 'weight')} with values that are no numbers, or infinite"
-        yield Finding("not-finite-weights", Severity.FAIL, title, _shown(scanned.not_finite), repair)
+        yield Finding("not-finite-weights", Severity.FAIL, title, _shown(scanned.not_finite), case.repair)
     if scanned.huge.total:
         title = f"{_count(scanned.huge, 'weight')} with values larger than any trained one"
-        yield Finding("huge-weights", Severity.FAIL, title, _shown(scanned.huge), repair)
+        yield Finding("huge-weights", Severity.FAIL, title, _shown(scanned.huge), case.repair)
     holes = [each for each in scanned.zero_rows if each.zero_rows > MAX_ZERO_ROWS_SHARE * each.rows]
     if holes:
         rows = {each.name: f"{each.zero_rows} of {each.rows} rows" for each in holes[:_SHOWN]}
         title = f"{len(holes)} weight{'s' if len(holes) > 1 else ''} with rows of zeros: a hole in the file"
-        yield Finding("zero-rows", Severity.FAIL, title, rows, repair)
+        yield Finding("zero-rows", Severity.FAIL, title, rows, case.repair)
 
 
 def training(case: Case) -> Iterator[Finding]:
@@ -138,7 +137,7 @@ def training(case: Case) -> Iterator[Finding]:
         Severity.FAIL,
         title,
         evidence,
-        "modelfetch verify --repair; a random model on purpose: --allow-random",
+        f"{case.repair}; where it is meant to be random: --allow-random",
     )
 
 

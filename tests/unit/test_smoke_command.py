@@ -1,0 +1,173 @@
+"""`modelfetch smoke`: what it prints, its document, its exit status. No model is run here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelfetch.cli import run
+from modelfetch.cli._smoke_report import render
+from modelfetch.config import load
+from modelfetch.smoke.result import make_result
+from modelfetch.store import Store
+from tests.conftest import safetensors_bytes
+from tests.stored import bring
+from tests.unit.test_smoke_verdict import CHAT, ENDED, FAULTS, GENERATED, SUBJECT, instead
+
+BROKEN = {
+    "config.json": b'{"model_type": "llama"}',
+    "model.safetensors": b"version https://git-lfs.github.com/spec/v1\n",
+}
+DIFFUSERS = {"model_index.json": b"{}", "unet/model.safetensors": safetensors_bytes({"a": b"12345678"})}
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def test_a_failure_ends_with_status_10_and_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", str(write(tmp_path, BROKEN))]) == 10
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"FAIL  {tmp_path}\n")
+    assert "broken-file: `model.safetensors`: a Git LFS pointer" in printed.out
+    assert "do: pull it again: modelfetch pull " in printed.out
+    assert printed.err == ""
+
+
+def test_what_is_skipped_ends_with_status_0_and_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", str(write(tmp_path, DIFFUSERS))]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"SKIP  {tmp_path}\n")
+    assert "SKIP not-exercised: a diffusers pipeline" in printed.out
+
+
+def test_one_failure_among_several_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(write(tmp_path / "a", DIFFUSERS)), str(write(tmp_path / "b", BROKEN))]
+    assert run(["smoke", "--json", *folders]) == 10
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert [result["verdict"] for result in document["results"]] == ["SKIP", "FAIL"]
+    assert document["results"][1]["findings"][0]["check"] == "broken-file"
+
+
+def test_a_model_of_the_store_is_found_by_its_name_and_keeps_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(load().home)
+    snapshot = bring(store, DIFFUSERS)
+    assert run(["smoke", "owner/name"]) == 0
+    assert capsys.readouterr().out.startswith(f"SKIP  owner/name @{snapshot.manifest.commit[:12]}\n")
+    kept = store.lookup(snapshot.reference)
+    assert kept is not None
+    assert kept.smoke is not None
+    assert kept.smoke["verdict"] == "SKIP"
+    assert kept.smoke["tested_at"].endswith("+00:00")
+
+
+def test_all_means_every_model_of_the_store(capsys: pytest.CaptureFixture[str]) -> None:
+    bring(Store.open(load().home), DIFFUSERS)
+    assert run(["smoke", "--all", "--json"]) == 0
+    assert [result["model"] for result in json.loads(capsys.readouterr().out)["results"]] == ["owner/name"]
+
+
+def test_an_empty_store_has_nothing_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "results": []}
+    assert not load().home.exists()
+
+
+def test_a_name_that_is_nowhere_is_an_error_with_the_command_that_brings_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "owner/other"]) == 4
+    assert "hint: modelfetch pull owner/other" in capsys.readouterr().err
+
+
+def test_a_folder_may_look_like_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(write(tmp_path / "owner/name", DIFFUSERS).parent.parent)
+    assert run(["smoke", "owner/name"]) == 0
+    assert capsys.readouterr().out.startswith("SKIP  owner/name\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ([], 2),
+        (["--all", "owner/name"], 2),
+        (["--device", "tpu", "owner/name"], 2),
+        (["--dtype", "int4", "owner/name"], 2),
+        (["--max-new-tokens", "0", "owner/name"], 2),
+        (["--timeout", "0", "owner/name"], 2),
+        (["./nowhere"], 4),
+    ],
+)
+def test_what_cannot_be_understood_or_found_has_its_status(
+    arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["smoke", *arguments]) == status
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers"])
+def test_without_torch_or_transformers_the_install_command_is_given(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(["smoke", str(write(tmp_path, DIFFUSERS))]) == 3
+    error = capsys.readouterr().err
+    assert f"`{package}`" in error
+    assert "pip install 'modelfetch[smoke]'" in error
+    assert "install the torch that your GPU needs" in error
+
+
+def test_a_report_begins_with_the_verdict_and_parts_thinking_from_the_answer() -> None:
+    text = "<think>It is Paris.</think>Paris.<|im_end|>"
+    lines = render(make_result(SUBJECT, instead(CHAT, replace(GENERATED, text=text)))).splitlines()
+    assert lines[0] == "PASS  owner/name @000000000000  (chat model)"
+    assert "  thinking  It is Paris." in lines
+    assert "  answer    Paris." in lines
+    assert "  ended by  end of text, after 8 tokens" in lines
+    assert "  device    CPU: this torch was built without CUDA (a CPU)" in lines
+    assert "  speed     first token after 0.20 s, reads 210 tokens/s, writes 17.5 tokens/s" in lines
+
+
+def test_thinking_that_was_cut_off_is_no_empty_answer() -> None:
+    written = replace(GENERATED, text="<think>Well", ended="length")
+    assert "still thinking" in render(make_result(SUBJECT, instead(CHAT, written)))
+
+
+def test_a_pass_of_a_plain_folder_says_what_it_does_not_prove() -> None:
+    assert "proven by nothing" in render(make_result(replace(SUBJECT, commit=None), CHAT))
+    assert "proven by nothing" not in render(make_result(SUBJECT, CHAT))
+
+
+def test_a_snapshot_is_mended_by_its_digests() -> None:
+    report = render(make_result(SUBJECT, FAULTS["cut short"].observations))
+    assert "do: modelfetch verify owner/name --repair" in report
+
+
+def test_commands_to_a_terminal_are_shown_and_not_sent() -> None:
+    report = render(make_result(SUBJECT, instead(CHAT, replace(GENERATED, text="\x1b[2Jgone\x07"))))
+    assert "\\x1b[2Jgone\\x07" in report
+    assert "\x1b" not in report
+
+
+def test_the_last_words_of_a_crash_are_part_of_the_report() -> None:
+    log = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x1"
+    crashed = (*CHAT[:5], replace(ENDED, exit_status=None, signal="SIGSEGV", phase="load", log=log))
+    report = render(make_result(SUBJECT, crashed))
+    assert report.startswith("FAIL")
+    assert "killed by SIGSEGV during load" in report
+    assert "Fatal Python error" in report
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_result_can_be_printed_and_written_as_json(fault: str) -> None:
+    result = make_result(SUBJECT, FAULTS[fault].observations)
+    assert render(result).startswith(result.verdict.value)
+    json.dumps(result.to_json(), allow_nan=False)
