@@ -45,6 +45,7 @@ _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "torch.cuda": _NO_CUDA | {"torch.import"},
     "torch.trial": _NO_CUDA,
     "torch.import": frozenset({"torch.nvidia-libs", "torch.vision-mismatch", "cuda.ldpath", "py.dup"}),
+    "store.unusable": frozenset({"fs.writable", "disk.low"}),
     "net.endpoint": frozenset({"net.ca", "net.clock"}),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelfetch.doctor.tables import runs_on
+from modelfetch.doctor.tables import build_capabilities, runs_on, version
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -96,12 +96,17 @@ def test_a_torch_that_cannot_be_imported_is_told_with_its_error(tmp_path: Path) 
 @pytest.mark.e2e
 @needs_torch
 def test_which_code_runs_on_which_gpu_is_what_torch_says_itself() -> None:
-    """torch's own table, asked for every pair, against ours."""
+    """torch's own tables against ours: every pair of code and device, and what each of its builds holds."""
     script = (
         "import json, torch.cuda as c; devices = [*c.DEVICE_REQUIREMENT]\n"
-        "print(json.dumps([[a, b, b in c.DEVICE_REQUIREMENT[a]] for a in devices for b in devices]))\n"
+        "pairs = [[a, b, b in c.DEVICE_REQUIREMENT[a]] for a in devices for b in devices]\n"
+        "builds = [[x, y, sorted(z)] for x, by in c.PYTORCH_RELEASES_CODE_CC.items() for y, z in by.items()]\n"
+        "print(json.dumps([pairs, builds]))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    pairs = json.loads(done.stdout)
+    pairs, builds = json.loads(done.stdout)
     assert len(pairs) > 300
     assert [(code, device) for code, device, runs in pairs if runs_on(code, device) is not runs] == []
+    assert len(builds) > 5
+    for cuda, architecture, capabilities in builds:
+        assert build_capabilities(version(cuda), architecture) == tuple(capabilities), (cuda, architecture)

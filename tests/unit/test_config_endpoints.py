@@ -79,11 +79,16 @@ def test_what_is_no_endpoint_is_refused_without_its_secrets(word: str) -> None:
     assert "hunter2" not in caught.value.render()
 
 
-def test_a_token_is_sent_to_an_origin_by_name() -> None:
-    assert [endpoint.sends_token for endpoint in send_tokens_to(SETTINGS, ("https://hf-mirror.com",)).endpoints] == [
-        True
-    ] * 3
-    assert not MIRROR.sends_token
+def test_a_token_is_sent_to_the_origin_that_is_named_and_to_no_other() -> None:
+    stranger = Endpoint("lab", "huggingface", "https://lab.example.com/hf")
+    settings = with_endpoints(SETTINGS, ("hf-mirror", stranger.url), hub="huggingface")
+    allowed = send_tokens_to(settings, ("https://LAB.example.com:443/",))
+    assert [endpoint.sends_token for endpoint in allowed.endpoints] == [False, True]
+    assert [endpoint.sends_token for endpoint in settings.endpoints] == [False, False]
+
+
+def test_an_endpoint_that_is_named_twice_is_used_once() -> None:
+    assert with_endpoints(SETTINGS, ("hf-mirror", "https://hf-mirror.com")).endpoints == (MIRROR,)
 
 
 @pytest.mark.parametrize("origin", ["https://other.example", "hf-mirror.com", "http://10.0.0.5"])

@@ -203,6 +203,20 @@ def test_numbers_are_read_and_say_where_they_are_from(home: Path) -> None:
     loaded = settings(home, MODELFETCH_CONNECTIONS="16", MODELFETCH_LIMIT_RATE="20M")
     assert (loaded.connections, loaded.limit_rate) == (16, 20_000_000)
     assert loaded.origins["limit_rate"] == "MODELFETCH_LIMIT_RATE"
+    assert loaded.origins["connections"] == "MODELFETCH_CONNECTIONS"
+    assert settings(home, MODELFETCH_CONNECTIONS="1").connections == 1
+
+
+def test_what_is_not_set_is_said_to_be_the_default(home: Path) -> None:
+    loaded = settings(home)
+    assert {loaded.origins[name] for name in ("source", "offline", "connections", "limit_rate")} == {"default"}
+    assert settings(home, HF_HUB_OFFLINE="1").origins["offline"] == "HF_HUB_OFFLINE"
+
+
+def test_without_the_xdg_folders_everything_is_under_the_home_folder(home: Path) -> None:
+    loaded = load({"HOME": str(home)})
+    assert loaded.hf_cache == home / ".cache/huggingface/hub"
+    assert loaded.home.name == "modelfetch"
 
 
 @pytest.mark.parametrize(

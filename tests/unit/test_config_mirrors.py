@@ -40,6 +40,12 @@ def test_norway_is_a_region_though_yaml_reads_it_as_false() -> None:
     assert lab.endpoint.region == "no"
 
 
+def test_one_connection_is_enough() -> None:
+    (lab,) = read_mirrors(entry(GOOD + "\nconnections: 1"), file="x")
+    assert lab.endpoint is not None
+    assert lab.endpoint.connections == 1
+
+
 def test_a_disabled_entry_needs_nothing_else() -> None:
     assert read_mirrors(entry("enabled: false"), file="x") == (Entry("lab", None, line=4),)
 
@@ -52,6 +58,7 @@ def test_a_file_without_endpoints_has_none() -> None:
     ("text", "line", "key", "expected", "got"),
     [
         (entry("hub: huggingfce\nurl: https://a.example"), 4, "endpoints.lab.hub", "`huggingface`", "`huggingfce`"),
+        (entry("hub: [huggingface]\nurl: https://a.example"), 4, "endpoints.lab.hub", "`modelscope`", "a list"),
         (entry("hub: huggingface"), 4, "endpoints.lab.url", "a `url`", "nothing"),
         (entry("url: https://a.example"), 4, "endpoints.lab.hub", "a `hub`", "nothing"),
         (entry("hub: huggingface\nurl: ftp://a.example"), 5, "endpoints.lab.url", "https://", "`ftp://a.example`"),
@@ -59,13 +66,16 @@ def test_a_file_without_endpoints_has_none() -> None:
         (entry(GOOD + "\ntokn: true"), 6, "endpoints.lab.tokn", "`token`", "`tokn`"),
         (entry(GOOD + "\ntoken: 1"), 6, "endpoints.lab.token", "true or false", "not shown"),
         (entry(GOOD + '\ntoken: "true"'), 6, "endpoints.lab.token", "true or false", "not shown"),
+        (entry(GOOD + "\nenabled: maybe"), 6, "endpoints.lab.enabled", "true or false", "`maybe`"),
         (entry(GOOD + "\nregion: China"), 6, "endpoints.lab.region", "`global`", "`China`"),
         (entry(GOOD + "\nconnections: 0"), 6, "endpoints.lab.connections", "between 1 and 64", "`0`"),
+        (entry(GOOD + "\nconnections: 65"), 6, "endpoints.lab.connections", "between 1 and 64", "`65`"),
         (entry(GOOD + "\nconnections: many"), 6, "endpoints.lab.connections", "a whole number", "`many`"),
         (entry(GOOD + "\nhub: modelscope"), 6, "endpoints.lab.hub", "each name once", "second time"),
         (entry("hub: huggingface\nurl: http://10.0.0.5\ntoken: true"), 5, "endpoints.lab.url", "https", "10.0.0.5"),
         ("version: 1\nendpoints:\n  auto: {enabled: false}\n", 3, "endpoints.auto", "a name", "`auto`"),
         ('version: 1\nendpoints:\n  "a/b": {enabled: false}\n', 3, "endpoints.a/b", "a name", "`a/b`"),
+        ("version: 1\n? [a, b]\n: c\n", 2, "(not a name)", "`endpoints`", "not a name"),
         ("version: 1\nendpoints: [a]\n", 2, "endpoints", "names with values", "a list"),
         ("version: 1\nmirrors: {}\n", 2, "mirrors", "`endpoints`", "`mirrors`"),
         ("endpoints: {}\n", 1, "version", "version: 1", "nothing"),

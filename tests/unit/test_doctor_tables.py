@@ -69,6 +69,9 @@ def test_what_the_driver_says_of_itself_counts_before_the_table(
 def test_a_driver_brings_the_cuda_of_its_branch_and_none_is_guessed_for_newer_ones() -> None:
     assert served_cuda((535, 183, 1)) == (12, 2)
     assert served_cuda((572, 16)) == (12, 8)
+    assert served_cuda((580, 95, 5)) == (13, 0)
+    assert served_cuda((450,)) == (11, 0)
+    assert served_cuda((581, 15)) is None
     assert served_cuda((999, 1)) is None
     assert served_cuda((384, 1)) is None
 

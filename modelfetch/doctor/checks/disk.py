@@ -1,4 +1,4 @@
-"""The places that models are kept in: room, permission, owner, file system, and the store's own folders.
+"""The places that models are kept in: room, permission, owner, file system, and the store itself.
 
 - Places on one file system are told about once.
 - A file system that cannot do something is information; one that loses or slows models is a warning.
@@ -13,6 +13,7 @@ from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
 from modelfetch.doctor.probes.storage import Place, StorageFacts
+from modelfetch.store.store import VERSION_FILE
 
 # No model that is worth pulling fits below the first, and no two below the second.
 _LEAST_FREE = 500_000_000
@@ -22,8 +23,6 @@ _LITTLE_FREE = 5_000_000_000
 _LITTLE_INODES = 10_000
 
 _NETWORK_FILE_SYSTEMS = re.compile(r"nfs.*|cifs|smb.*|9p|fuse\..*|drvfs|lustre|gpfs|beegfs|ceph")
-_STORE_NAME = re.compile(r"(?P<kind>blobs|partial|snapshots)-v(?P<version>\d+)")
-_STORE_VERSION = "1"
 
 
 def check_space(facts: Facts) -> list[Finding]:
@@ -143,23 +142,21 @@ def _one_per_device(places: Iterable[Place]) -> list[Place]:
 
 def check_store(facts: Facts) -> list[Finding]:
     storage = facts[StorageFacts]
-    place = storage.places[0]
-    matches = [match for match in map(_STORE_NAME.fullmatch, storage.store_names) if match]
-    foreign = sorted({match["version"] for match in matches if match["version"] != _STORE_VERSION})
-    if foreign:
+    place, error = storage.places[0], storage.store_error
+    if error is not None:
         return [
             Finding(
-                "store.version",
-                Severity.WARNING,
-                f"the store (`{place.path}`) has folders of the unknown version {' and '.join(foreign)}",
-                {"path": str(place.path), "versions": foreign},
+                "store.unusable",
+                Severity.ERROR,
+                error.message,
+                {name: str(value) for name, value in error.facts.items()},
+                effect="no model can be pulled",
                 rank=Rank.STORE,
-                advice="Another version of modelfetch made them.",
-                fix=("python -m pip install --upgrade modelfetch",),
+                advice=error.hint or "",
                 verify="modelfetch doctor store",
             )
         ]
-    if place.exists and not matches and storage.store_names:
+    if storage.store_names and VERSION_FILE not in storage.store_names:
         return [
             Finding(
                 "store.not-ours",
@@ -171,13 +168,18 @@ def check_store(facts: Facts) -> list[Finding]:
                 verify="modelfetch doctor store",
             )
         ]
-    state = "there" if matches else "not there yet"
-    return [well("store", f"the store is {state}", path=str(place.path))]
+    state = "can be opened" if storage.store_names else "is not there yet"
+    return [well("store", f"the store {state}", path=str(place.path))]
 
 
 CHECKS = (
     Check(
-        "store", "disk", "the store's own folders", (StorageFacts,), ("store.version", "store.not-ours"), check_store
+        "store",
+        "disk",
+        "whether the store can be opened",
+        (StorageFacts,),
+        ("store.unusable", "store.not-ours"),
+        check_store,
     ),
     Check(
         "writing", "disk", "whether models can be written", (StorageFacts,), ("fs.writable", "fs.owner"), check_writing

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelfetch.config import Settings
+from modelfetch.config.values import Settings
 from modelfetch.doctor.machine import Machine
+from modelfetch.errors import ModelfetchError
+from modelfetch.store import Store
 
 _CLONE = 0x40049409  # FICLONE: the second file shares the first one's blocks
 _SPARSE_BYTES = 1 << 20
@@ -41,8 +43,11 @@ class Place:
 
 @dataclass(frozen=True)
 class StorageFacts:
+    """The places, the store first; the names in the store's folder; and why it cannot be opened, if it cannot."""
+
     places: tuple[Place, ...]
     store_names: tuple[str, ...] = ()
+    store_error: ModelfetchError | None = None
 
 
 def read_storage(machine: Machine, settings: Settings) -> StorageFacts:
@@ -53,7 +58,16 @@ def read_storage(machine: Machine, settings: Settings) -> StorageFacts:
         "ModelScope cache": settings.modelscope_cache,
     }
     places = tuple(_look_at(role, path, mounts) for role, path in roles.items())
-    return StorageFacts(places, tuple(entry.name for entry in _entries(settings.home)))
+    names = tuple(entry.name for entry in _entries(settings.home))
+    return StorageFacts(places, names, _store_error(settings.home))
+
+
+def _store_error(home: Path) -> ModelfetchError | None:
+    try:
+        Store.open(home, create=False)
+    except ModelfetchError as error:
+        return error
+    return None
 
 
 def _look_at(role: str, path: Path, mounts: Mapping[Path, str]) -> Place:
