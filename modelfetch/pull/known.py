@@ -1,0 +1,41 @@
+"""The plan that needs no network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelfetch.config import Settings
+from modelfetch.errors import NoSourceError
+from modelfetch.pull.asking import endpoints_for
+from modelfetch.pull.plan import Plan, find, select_files
+from modelfetch.pull.request import Request
+from modelfetch.reference import is_commit
+from modelfetch.store import Destination, Store
+
+
+def known_plan(request: Request, settings: Settings, store: Store, destination: Destination) -> Plan | None:
+    """The plan when there must be no network, or when a commit that never changes is here whole; else None.
+
+    Raises:
+        NoSourceError: offline, and something is not here.
+    """
+    asked = request.reference
+    if not settings.offline and not is_commit(asked.revision):
+        return None
+    hubs_asked = {endpoint.hub for endpoint in endpoints_for(request, settings)}
+    if asked.hub is None and len(hubs_asked) == 1:
+        asked = replace(asked, hub=hubs_asked.pop())
+    snapshot = store.lookup(asked)
+    if snapshot:
+        selection = select_files(request, snapshot.manifest)
+        found = find(selection, destination)
+        missing = [entry.path for entry in selection.chosen if entry.path not in found]
+        if not missing:
+            return Plan(snapshot.manifest, selection, found)
+    if not settings.offline:
+        return None
+    raise NoSourceError(
+        f"`{asked}` is not whole in the store, and the network is not to be used",
+        facts={"store": settings.home, "missing": ", ".join(missing[:3]) if snapshot else "the whole model"},
+        hint="leave --offline away, and unset HF_HUB_OFFLINE and MODELFETCH_OFFLINE",
+    )
