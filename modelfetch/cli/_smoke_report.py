@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def render(result: SmokeResult) -> str:
     """The result as lines for a person."""
-    text = "\n".join(_lines(result))
+    text = "\n".join(line.rstrip() for line in _lines(result))
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 

@@ -121,9 +121,13 @@ def _run(
             generation_limit_s=timeout_s * GENERATION_SHARE,
         )
         request.write(scratch / "request.json")
+        environment = child_environment(os.environ, scratch)
+        if wish.on_cpu:
+            # CUDA reserves memory in every process that only asks for it.
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         return run_child(
             child_command(CHILD, str(scratch / "request.json")),
-            environment=child_environment(os.environ, scratch),
+            environment=environment,
             scratch=scratch,
             timeout_s=timeout_s,
             listener=tell,

@@ -31,7 +31,7 @@ SLOWEST_TOKEN_BYTES_PER_S = 1_000_000_000
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU that torch can use."""
+    """The GPU that is wanted, where torch can use it."""
 
     name: str
     free_bytes: int
@@ -39,10 +39,14 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What torch says of this machine. `cuda_build` is the CUDA that torch was built with, None for a CPU build."""
+    """What torch says of this machine. `cuda_build` is the CUDA that torch was built with, None for a CPU build.
+
+    Of several GPUs only the wanted one is asked for its memory: asking takes some of it.
+    """
 
     cuda_build: str | None
-    gpus: tuple[Gpu, ...]
+    gpu_count: int
+    gpu: Gpu | None
     cuda_problem: str | None
     visible_devices: str | None
     cpu_name: str
@@ -57,19 +61,27 @@ class Wish:
     dtype: str = "auto"
     cpu_reason: str | None = None
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether no GPU is to be looked at."""
+        return self.device == "cpu" or self.cpu_reason is not None
+
+    @property
+    def gpu_index(self) -> int:
+        return int(self.device.partition(":")[2] or 0)
+
 
 def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit | NoDevice | Placed, ...]:
     """What was found on the way to a place; the last is `Placed` where there is one."""
-    if wish.device == "cpu" or wish.cpu_reason:
+    if wish.on_cpu:
         return _on_cpu(wish, exercise, machine, wish.cpu_reason or "it was asked for with --device cpu")
-    index = int(wish.device.partition(":")[2] or 0)
-    if index >= len(machine.gpus):
+    gpu = machine.gpu
+    if gpu is None:
         why = why_no_gpu(machine)
         if wish.device == "auto":
             return _on_cpu(wish, exercise, machine, why)
         return (NoDevice(wish.device, why),)
-    gpu = machine.gpus[index]
-    device = f"cuda:{index}"
+    device = f"cuda:{wish.gpu_index}"
     dtype, dtype_reason = _gpu_dtype(wish, exercise)
     needed = needed_bytes(exercise, dtype) + GPU_OVERHEAD_BYTES
     if needed <= gpu.free_bytes:
@@ -92,8 +104,8 @@ def why_no_gpu(machine: Machine) -> str:
     """One sentence about why torch cannot use a GPU here."""
     if machine.cuda_build is None:
         return "this torch was built without CUDA"
-    if machine.gpus:
-        return f"there are {len(machine.gpus)} GPUs, counted from 0"
+    if machine.gpu_count:
+        return f"torch counts {machine.gpu_count} here, from 0 on"
     if machine.visible_devices is not None and machine.visible_devices.strip() in {"", "-1"}:
         return "CUDA_VISIBLE_DEVICES hides every GPU"
     if machine.cuda_problem:

@@ -209,6 +209,29 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> Non
     _wait_until_gone(child_pid)
 
 
+def test_ctrl_c_leaves_no_child_behind(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from modelfetch.smoke.runner import run_child\n"
+        "child = 'import os, sys, time; os.write(int(sys.argv[1]), b\"%d\\\\n\" % os.getpid()); time.sleep(600)'\n"
+        "def show(observation):\n"
+        "    print(observation.line, flush=True)\n"
+        "command = [sys.executable, '-c', child]\n"
+        "run_child(command, environment=os.environ, scratch=Path('.'), timeout_s=600, listener=show)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(
+        [sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    with process:
+        assert process.stdout is not None
+        child_pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.communicate()[1]
+    _wait_until_gone(child_pid)
+
+
 def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 30
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

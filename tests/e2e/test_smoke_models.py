@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -275,6 +278,21 @@ def test_a_model_that_is_said_to_fetch_a_kernel_fetches_none(tmp_path: Path) -> 
 def test_a_device_that_is_not_there_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(device="cuda:97", allow_random=True))
     assert (result.verdict, checks(result)) == (Verdict.FAIL, {"no-device"})
+
+
+def test_memory_that_torch_is_refused_is_named_and_ends_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import torch\n"
+        "from modelfetch.smoke.child import memory\n"
+        "memory.cap(memory.data_bytes() + (512 << 20))\n"
+        "try:\n"
+        "    torch.ones(16 << 30, dtype=torch.uint8)\n"
+        "except Exception as error:\n"
+        "    print(memory.shortage(error, 'cpu', 16 << 30, 'load').needed_bytes)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 16 << 30
 
 
 def test_a_time_limit_that_is_too_short_is_named_with_what_was_being_done(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from modelfetch.smoke.placement import (
 
 # Eight billion weights in bfloat16: 16 GB stored, 32 GB in float32.
 MODEL = Exercise(Kind.CHAT, "LlamaForCausalLM", 8_000_000_000, 0, 16_000_000_000, stored_dtype="bfloat16")
-GPU_MACHINE = Machine("13.0", (Gpu("H100", 78 * GIB),), None, None, "a CPU", 120 * GIB)
-CPU_MACHINE = Machine(None, (), None, None, "a CPU", 120 * GIB)
+GPU_MACHINE = Machine("13.0", 1, Gpu("H100", 78 * GIB), None, None, "a CPU", 120 * GIB)
+CPU_MACHINE = Machine(None, 0, None, None, None, "a CPU", 120 * GIB)
 
 
 def last(wish: Wish, machine: Machine, exercise: Exercise = MODEL) -> Placed | DoesNotFit | NoDevice:
@@ -66,7 +66,7 @@ def test_a_type_that_was_asked_for_is_not_exchanged() -> None:
 
 
 def test_a_gpu_that_is_too_small_is_named_before_the_cpu_is_taken() -> None:
-    small = replace(GPU_MACHINE, gpus=(Gpu("T4", 12 * GIB),))
+    small = replace(GPU_MACHINE, gpu=Gpu("T4", 12 * GIB))
     short, placed = place(Wish(), MODEL, small)
     assert isinstance(short, DoesNotFit)
     assert (short.device, short.available_bytes) == ("cuda:0", 12 * GIB)
@@ -75,15 +75,15 @@ def test_a_gpu_that_is_too_small_is_named_before_the_cpu_is_taken() -> None:
 
 
 def test_a_gpu_that_was_asked_for_is_not_exchanged_for_the_cpu() -> None:
-    small = replace(GPU_MACHINE, gpus=(Gpu("T4", 12 * GIB),))
+    small = replace(GPU_MACHINE, gpu=Gpu("T4", 12 * GIB))
     assert isinstance(last(Wish("cuda"), small), DoesNotFit)
     assert last(Wish("cuda"), CPU_MACHINE) == NoDevice("cuda", "this torch was built without CUDA")
-    assert last(Wish("cuda:1"), GPU_MACHINE) == NoDevice("cuda:1", "there are 1 GPUs, counted from 0")
+    one = replace(GPU_MACHINE, gpu=None)
+    assert last(Wish("cuda:1"), one) == NoDevice("cuda:1", "torch counts 1 here, from 0 on")
 
 
 def test_one_gpu_of_several_can_be_chosen() -> None:
-    two = replace(GPU_MACHINE, gpus=(Gpu("A", 78 * GIB), Gpu("B", 78 * GIB)))
-    placed = last(Wish("cuda:1"), two)
+    placed = last(Wish("cuda:1"), replace(GPU_MACHINE, gpu_count=2, gpu=Gpu("B", 78 * GIB)))
     assert isinstance(placed, Placed)
     assert (placed.device, placed.device_name) == ("cuda:1", "B")
 
@@ -121,10 +121,13 @@ def test_nothing_else_is_tried_twice(wish: Wish, short: DoesNotFit) -> None:
     ("machine", "reason"),
     [
         (CPU_MACHINE, "built without CUDA"),
-        (replace(GPU_MACHINE, gpus=(), visible_devices=""), "CUDA_VISIBLE_DEVICES hides"),
-        (replace(GPU_MACHINE, gpus=(), visible_devices="-1"), "CUDA_VISIBLE_DEVICES hides"),
-        (replace(GPU_MACHINE, gpus=(), cuda_problem="The NVIDIA driver on your system is too old"), "driver"),
-        (replace(GPU_MACHINE, gpus=()), "no NVIDIA driver or no GPU"),
+        (replace(GPU_MACHINE, gpu_count=0, gpu=None, visible_devices=""), "CUDA_VISIBLE_DEVICES hides"),
+        (replace(GPU_MACHINE, gpu_count=0, gpu=None, visible_devices="-1"), "CUDA_VISIBLE_DEVICES hides"),
+        (
+            replace(GPU_MACHINE, gpu_count=0, gpu=None, cuda_problem="The NVIDIA driver on your system is too old"),
+            "driver",
+        ),
+        (replace(GPU_MACHINE, gpu_count=0, gpu=None), "no NVIDIA driver or no GPU"),
     ],
 )
 def test_why_there_is_no_gpu_is_one_sentence(machine: Machine, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -328,3 +329,8 @@ def test_speeds_come_from_tokens_and_times() -> None:
 def test_a_loss_that_is_no_number_is_null_in_json() -> None:
     result = make_result(SUBJECT, instead(CHAT, replace(PREDICTED, loss=float("nan"))))
     assert result.to_json()["facts"]["loss"] is None
+
+
+def test_docs_smoke_has_a_row_for_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs/smoke.md").read_text(encoding="utf-8")
+    assert [check for check, meaning in CHECKS.items() if f"| `{check}` | {meaning} |" not in page] == []

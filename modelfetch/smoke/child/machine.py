@@ -15,7 +15,7 @@ import transformers
 from modelfetch.smoke.child import memory
 from modelfetch.smoke.child.report import Report
 from modelfetch.smoke.observations import Placed, Stack
-from modelfetch.smoke.placement import Gpu, Machine, memory_cap_bytes, place
+from modelfetch.smoke.placement import Gpu, Machine, Wish, memory_cap_bytes, place
 from modelfetch.smoke.request import Request
 
 _PACKAGES = ("tokenizers", "safetensors", "accelerate", "huggingface_hub", "numpy")
@@ -27,7 +27,7 @@ def settle(request: Request, report: Report) -> Placed | None:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()
     report(Stack(_versions(), threads))
-    machine = look()
+    machine = look(request.wish)
     placed = None
     for outcome in place(request.wish, request.exercise, machine):
         report(outcome)
@@ -38,15 +38,17 @@ def settle(request: Request, report: Report) -> Placed | None:
     return placed
 
 
-def look() -> Machine:
+def look(wish: Wish) -> Machine:
     """Ask torch. Its warning about a GPU that cannot be used is kept: it is the best reason there is."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
     problem = str(caught[-1].message).partition("(Triggered")[0].strip() if caught and not usable else None
+    count = torch.cuda.device_count() if usable else 0
     return Machine(
         cuda_build=torch.version.cuda or torch.version.hip,
-        gpus=tuple(_gpu(index) for index in range(torch.cuda.device_count())) if usable else (),
+        gpu_count=count,
+        gpu=_gpu(wish.gpu_index) if not wish.on_cpu and wish.gpu_index < count else None,
         cuda_problem=problem,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         cpu_name=_cpu_name(),
