@@ -58,16 +58,13 @@ def hand_over(destination: Destination, entry: Entry, content: bytes) -> None:
     if not entry.lfs:
         destination.publish_bytes(entry, content, digests_of(content))
         return
-    folder = destination.partial(entry)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "data"
-    data.write_bytes(content)
+    data = write_data(destination.partial(entry), content)
     destination.publish(entry, data, digests_of(content))
     assert not data.exists()
 
 
 def write_data(folder: Path, content: bytes) -> Path:
-    """A verified file that is still to be published."""
+    """A verified file that is still to be published. Nobody else writes to it, as a partial's owner sees to."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"data-{secrets.token_hex(4)}"
     data.write_bytes(content)

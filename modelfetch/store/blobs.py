@@ -90,14 +90,9 @@ class Blobs:
         with translated(final, "published"):
             if self.find(digests, data.stat().st_size) is not None:
                 data.unlink()
-                return final
-            fsync_file(data, mode=READ_ONLY)
-            try:
-                publish(data, final)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                self._bring_over(data, final, sha256)
+            else:
+                fsync_file(data, mode=READ_ONLY)
+                self._move_in(data, final, sha256)
             self._note(sha256, git_sha1)
         return final
 
@@ -114,7 +109,7 @@ class Blobs:
                     publish(temporary, final)
                 finally:
                     temporary.unlink(missing_ok=True)
-                self._note(sha256, git_sha1)
+            self._note(sha256, git_sha1)
         return final
 
     def stamp(self, digests: Digests, status: os.stat_result) -> None:
@@ -137,7 +132,6 @@ class Blobs:
         path, aside = self.path(sha256), self.root / "damaged" / sha256
         with translated(path, "moved aside"):
             make_folder(aside.parent)
-            remove(aside)
             try:
                 path.rename(aside)
             except FileNotFoundError:
@@ -204,8 +198,15 @@ class Blobs:
     def _note(self, sha256: str, git_sha1: str) -> None:
         self.stamp(Digests(sha256, git_sha1), self.path(sha256).lstat())
 
-    def _bring_over(self, data: Path, final: Path, sha256: str) -> None:
-        """Publish from another file system: a partial folder that is linked to a scratch disk."""
+    def _move_in(self, data: Path, final: Path, sha256: str) -> None:
+        try:
+            publish(data, final)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        else:
+            return
+        # The partials are on another disk than the payloads: somebody made one of the two folders a link.
         temporary = temporary_in(self._temporaries)
         try:
             copy_verified(data, temporary, sha256)

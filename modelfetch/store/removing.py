@@ -86,7 +86,7 @@ def _snapshot_items(
 
 
 def _remove_snapshot(store: Store, snapshot: Snapshot, views: Sequence[_ViewFiles], others: Sequence[Snapshot]) -> None:
-    if not any(other.manifest.commit == snapshot.manifest.commit for other in others):
+    if not any(_same_commit(other, snapshot) for other in others):
         for reference in store.records.references(snapshot.manifest):
             store.records.remove_reference(reference)
     for view in views:
@@ -97,6 +97,12 @@ def _remove_snapshot(store: Store, snapshot: Snapshot, views: Sequence[_ViewFile
     if not snapshot.plain:
         store.records.remove_links(snapshot)
     store.records.remove_record(snapshot)
+
+
+def _same_commit(one: Snapshot, other: Snapshot) -> bool:
+    """Whether the two are of one commit of one repository: the same references lead to both."""
+    first, second = one.manifest, other.manifest
+    return (first.hub, first.repo, first.commit) == (second.hub, second.repo, second.commit)
 
 
 def _foreign_links(store: Store, snapshots: Sequence[Snapshot], views: Sequence[_ViewFiles]) -> dict[str, int]:

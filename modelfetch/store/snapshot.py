@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Snapshot:
     folder: Path
     pulled_at: datetime
     verified_at: datetime | None = None
-    smoke: Mapping[str, Any] | None = field(default=None, hash=False)
+    smoke: Mapping[str, Any] | None = None
     views: tuple[ViewPlace, ...] = ()
     plain: bool = False
 
@@ -147,11 +147,11 @@ def add_present(snapshot: Snapshot, found: Iterable[Entry]) -> Snapshot:
 
 def distinct_bytes(snapshots: Iterable[Snapshot]) -> int:
     """What the snapshots take on the disk: a blob that several share counts once, a plain folder's file where it is."""
-    sizes: dict[tuple[str, str], int] = {}
+    sizes: dict[tuple[str, str | None], int] = {}
     for snapshot in snapshots:
         place = str(snapshot.folder) if snapshot.plain else ""
         for entry in snapshot.entries:
-            sizes[place, entry.digests.sha256 or entry.path] = entry.size
+            sizes[place, entry.digests.sha256] = entry.size
     return sum(sizes.values())
 
 

@@ -22,7 +22,7 @@ from modelfetch.errors import DiskFullError, StoreError
 from modelfetch.manifest import Digests, Manifest, check_digest
 from modelfetch.reference import Reference
 from modelfetch.store.blobs import Blobs
-from modelfetch.store.files import make_folder, write_durably
+from modelfetch.store.files import make_folder, sweep, write_durably
 from modelfetch.store.linking import linked_entries, make_links
 from modelfetch.store.records import DamagedRecord, Records
 from modelfetch.store.removal import Removal, payloads
@@ -67,14 +67,15 @@ class Store:
                 facts={"expected": _VERSION, "got": version},
                 hint="use the modelfetch that wrote it, or set MODELFETCH_HOME to another folder",
             )
-        store = cls(home)
+        store = cls(home.absolute())
         if create:
             with translated(home, "used as the store"):
                 make_folder(home)
                 if version is None:
-                    write_durably(f"{_VERSION}\n", marker, home)
+                    write_durably(f"{_VERSION}\n", marker, home / ".temporary")
                 elif not os.access(home, os.W_OK | os.X_OK):
                     raise PermissionError(13, os.strerror(13), str(home))
+            sweep(home / ".temporary")
             store.blobs.sweep()
             store.records.sweep()
         return store

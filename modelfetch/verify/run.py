@@ -182,7 +182,9 @@ def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[Model
                 repair(snapshot, lost)
             store.relink(snapshot)
             for place in snapshot.views:
-                registry.link(store, snapshot, place)
+                # What somebody took away as a whole is not forced on them again.
+                if len(registry.missing(snapshot, place)) < len(snapshot.paths):
+                    registry.link(store, snapshot, place)
         except ModelfetchError as error:
             errors.append(error)
     return errors

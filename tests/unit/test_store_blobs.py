@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -91,6 +92,15 @@ def test_a_wrong_name_in_the_git_index_finds_nothing(store: Store, content: str)
     (store.blobs.root / "git-sha1" / git_sha1[:2] / git_sha1).write_text(content)
     assert store.find(Digests(git_sha1=git_sha1), len(CONTENT)) is None
     assert store.find(DIGESTS, len(CONTENT)) == DIGESTS
+
+
+def test_a_lost_name_in_the_git_index_comes_back_with_the_next_publishing(store: Store) -> None:
+    publish(store)
+    git_sha1 = git_sha1_of(CONTENT)
+    (store.blobs.root / "git-sha1" / git_sha1[:2] / git_sha1).unlink()
+    assert store.find(Digests(git_sha1=git_sha1), len(CONTENT)) is None
+    publish(store)
+    assert store.find(Digests(git_sha1=git_sha1), len(CONTENT)) == DIGESTS
 
 
 def test_the_git_index_cannot_pass_one_payload_off_as_another(store: Store) -> None:
@@ -195,14 +205,48 @@ def test_temporaries_are_swept_once_nobody_touched_them_for_a_day(
     assert not leftover.exists()
 
 
-def test_a_payload_in_another_place_than_its_partial_is_copied_over(store: Store, tmp_path: Path) -> None:
-    other_disk = Path("/dev/shm")
-    if not other_disk.is_dir() or other_disk.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("needs a second file system at /dev/shm")
-    data = other_disk / f"modelfetch-test-{os.getpid()}"
-    data.write_bytes(CONTENT)
-    try:
-        assert store.publish(data, DIGESTS).read_bytes() == CONTENT
-        assert not data.exists()
-    finally:
-        data.unlink(missing_ok=True)
+def test_a_payload_whose_partial_is_on_another_disk_is_copied_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_data(store.partial(DIGESTS), CONTENT)
+    real_replace = Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if source == data:
+            raise OSError(errno.EXDEV, "another disk")
+        return real_replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    blob = store.publish(data, DIGESTS)
+    assert blob.read_bytes() == CONTENT
+    assert stat.S_IMODE(blob.stat().st_mode) == 0o444
+    assert not data.exists()
+    assert not any((store.blobs.root / ".temporary").iterdir())
+
+
+def test_the_bytes_are_on_the_disk_before_their_name_and_the_name_after(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut must not leave a name that leads to nothing, and a command that said done must stay done."""
+    data = write_data(store.partial(DIGESTS), CONTENT)
+    inode, blob = data.stat().st_ino, store.blob(SHA256)
+    happened: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if status.st_ino == inode:
+            happened.append(f"data on disk, {stat.S_IMODE(status.st_mode):o}")
+        elif blob.parent.exists() and status.st_ino == blob.parent.stat().st_ino:
+            happened.append("folder on disk")
+        real_fsync(descriptor)
+
+    def replace(source: Path, target: Path) -> Path:
+        if target == blob:
+            happened.append("name")
+        return real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    store.publish(data, DIGESTS)
+    assert happened == ["data on disk, 444", "name", "folder on disk"]

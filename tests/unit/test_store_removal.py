@@ -82,6 +82,15 @@ def test_references_go_with_their_commit_only(store: Store) -> None:
     assert store.lookup(parse("owner/name@v2")) is not None
 
 
+def test_references_of_another_repository_with_the_same_content_are_its_own(store: Store) -> None:
+    """On ModelScope the commit is the content's digest: two repositories may have the same."""
+    first = bring(store, FILES)
+    bring(store, FILES, manifest_of(FILES, repo="owner/other"))
+    remove(store, first)
+    assert not store.records.repository("huggingface", "owner/name").exists()
+    assert store.lookup(parse("owner/other")) is not None
+
+
 def test_a_hard_link_of_somebody_else_keeps_the_blob(store: Store, tmp_path: Path) -> None:
     snapshot = bring(store, FILES)
     digest = digests_of(FILES["model.safetensors"]).sha256

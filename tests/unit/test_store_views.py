@@ -211,6 +211,12 @@ class TestModelScope:
         assert contents(view.folder) == FILES
         assert not any(path.is_symlink() for path in view.folder.rglob("*"))
 
+    def test_two_revisions_have_a_folder_each(self, store: Store, tmp_path: Path) -> None:
+        for revision, commit in ((None, COMMIT), ("v1", "f" * 40)):
+            manifest = manifest_of(FILES, hub="modelscope", revision=revision, commit=commit)
+            modelscope.link(store, bring(store, FILES, manifest), tmp_path / "ms")
+        assert [len(found.views) for found in store.snapshots()] == [1, 1]
+
     def test_the_clients_own_older_file_is_replaced(self, store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
         theirs = tmp_path / "ms/models/owner--name/snapshots/master/config.json"
         theirs.parent.mkdir(parents=True)
@@ -289,6 +295,16 @@ class TestFolder:
         view = folder.link(store, bring(store, newer, manifest_of(newer, commit="f" * 40)), tmp_path / "mine")
         assert view.saved == ()
         assert contents(tmp_path / "mine") == newer
+
+    def test_an_older_commit_never_reaches_into_a_folder_that_shows_a_newer_one(
+        self, store: Store, snapshot: Snapshot, tmp_path: Path
+    ) -> None:
+        folder.link(store, snapshot, tmp_path / "mine")
+        newer = {**FILES, "config.json": b'{"newer": true}'}
+        newer_snapshot = bring(store, newer, manifest_of(newer, commit="f" * 40))
+        folder.link(store, newer_snapshot, tmp_path / "mine")
+        places = {found.manifest.commit: found.views for found in store.snapshots()}
+        assert places == {COMMIT: (), "f" * 40: (ViewPlace("folder", tmp_path / "mine"),)}
 
     def test_what_is_there_unchanged_is_left_alone(self, store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
         folder.link(store, snapshot, tmp_path / "mine")

@@ -232,6 +232,14 @@ def test_a_mended_payload_reaches_the_views(store: Store, snapshot: Snapshot, tm
     assert contents(mine.folder) == FILES
 
 
+def test_a_view_that_was_taken_away_whole_is_not_forced_back(store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
+    huggingface.link(store, snapshot, tmp_path / "hub")
+    shutil.rmtree(tmp_path / "hub")
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    assert verify(store, repair=refetch(store)).ok
+    assert not (tmp_path / "hub").exists()
+
+
 def test_what_another_program_took_from_a_view_is_told_and_no_error(
     store: Store, snapshot: Snapshot, tmp_path: Path
 ) -> None:
@@ -243,6 +251,13 @@ def test_what_another_program_took_from_a_view_is_told_and_no_error(
         (Problem.GONE_FROM_VIEW, Severity.INFO)
     ]
     assert report.findings[0].hint == "modelfetch link huggingface:owner/name --to huggingface"
+
+
+def test_a_folder_that_lost_files_is_named_by_its_path(store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
+    folder.link(store, snapshot, tmp_path / "mine")
+    (tmp_path / "mine/config.json").unlink()
+    (finding,) = verify(store).findings
+    assert finding.hint == f"modelfetch link huggingface:owner/name --to {tmp_path / 'mine'}"
 
 
 def test_an_unreadable_record_is_a_finding_when_everything_is_verified(store: Store, snapshot: Snapshot) -> None:
