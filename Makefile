@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test check e2e docs fix
 
 demo: $(VENV)/demo.installed
-	$(BIN)/modelfetch demo
+	$(BIN)/modelfetch demo --keep .demo
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -71,30 +72,37 @@ Listener = Callable[[Event], None]
 
 
 def run(folder: Path, listener: Listener) -> None:
-    """Carry out the demo in `folder`, which is made where it is not there.
+    """Carry out the demo in `folder`. A model that an earlier demo made in there is used again.
 
     Raises:
         ConfigError: a package that the model is made of is not installed.
         ModelfetchError: a step failed; of the class whose exit status the failed command had.
     """
-    hub = Store.open(folder / "hub")
+    folder.mkdir(parents=True, exist_ok=True)
     counter = _Counter()
-    with TemporaryDirectory(prefix="run-", dir=folder) as scratch, Server(hub, observe=counter) as server:
-        demo = _Demo(hub, Path(scratch), server.url, counter, listener)
-        for title, step in (
-            ("A real model, made out of a Python package: half a minute, once", demo.make_model),
-            ("A hub of our own: the store, served in both dialects", demo.serve),
-            ("Pull it from the one hub", demo.pull),
-            ("Kill a pull half way, and finish it from the other hub", demo.kill_and_resume),
-            ("Pull the first one again, from the other hub", demo.pull_from_other_hub),
-            ("Read every byte again", demo.verify),
-            ("Make it work", demo.smoke),
-            ("Look at this machine", demo.doctor),
-        ):
-            listener(Began(title))
-            began = time.monotonic()
-            lines = step()
-            listener(Ended(lines, time.monotonic() - began))
+    with TemporaryDirectory(prefix="run-", dir=folder) as name:
+        scratch = Path(name)
+        hub = Store.open(scratch / "hub")
+        with Server(hub, observe=counter) as server:
+            demo = _Demo(folder, hub, scratch, server.url, counter, listener)
+            _carry_out(demo, listener)
+
+
+def _carry_out(demo: _Demo, listener: Listener) -> None:
+    for title, step in (
+        ("A real model, made out of a Python package: half a minute, once", demo.make_model),
+        ("A hub of our own: a store, served in both dialects", demo.serve),
+        ("Pull it from the one hub", demo.pull),
+        ("Kill a pull half way, and finish it from the other hub", demo.kill_and_resume),
+        ("Pull the first one again, from the other hub", demo.pull_from_other_hub),
+        ("Read every byte again", demo.verify),
+        ("Make it work", demo.smoke),
+        ("Look at this machine", demo.doctor),
+    ):
+        listener(Began(title))
+        began = time.monotonic()
+        lines = step()
+        listener(Ended(lines, time.monotonic() - began))
 
 
 class _Counter:
@@ -115,7 +123,10 @@ class _Counter:
 class _Demo:
     """The steps, in their order; each returns what there is to tell."""
 
-    def __init__(self, hub: Store, scratch: Path, url: str, counter: _Counter, listener: Listener) -> None:
+    def __init__(
+        self, folder: Path, hub: Store, scratch: Path, url: str, counter: _Counter, listener: Listener
+    ) -> None:
+        self._folder = folder
         self._hub = hub
         self._scratch = scratch
         self._url = url
@@ -125,10 +136,12 @@ class _Demo:
         self._pulled = scratch / "pulled"
 
     def make_model(self) -> tuple[str, ...]:
-        kept = self._hub.lookup(parse(REPO))
-        snapshot = kept or _publish_model(self._hub, self._scratch)
-        made = "was made by an earlier run" if kept else "safetensors in bfloat16, tokenizer, chat template"
-        return (f"{REPO}: {len(snapshot.paths)} files, {format_bytes(snapshot.size_bytes)}; {made}",)
+        model = make_demo_model(self._folder / "model")
+        snapshot = _publish(model, self._hub, self._scratch)
+        return (
+            f"{REPO}: {len(snapshot.paths)} files, {format_bytes(snapshot.size_bytes)}",
+            "safetensors in bfloat16, tokenizer, chat template",
+        )
 
     def serve(self) -> tuple[str, ...]:
         return (f"{self._url} speaks as Hugging Face and as ModelScope; what follows knows no other hub",)
@@ -240,14 +253,14 @@ class _Demo:
         return resumable_bytes(partial, weights.size)
 
 
-def _publish_model(hub: Store, scratch: Path) -> Snapshot:
-    """Make the model and move its files into `hub`, as a pull would have brought them from Hugging Face."""
-    model = make_demo_model(scratch / "model")
+def _publish(model: Path, hub: Store, scratch: Path) -> Snapshot:
+    """Put copies of a folder's files into `hub`, as a pull would have brought them from Hugging Face."""
     entries = []
     for path in sorted(model.iterdir()):
-        size, digests = path.stat().st_size, hash_file(path)
+        copy = Path(shutil.copyfile(path, scratch / "copy"))
+        size, digests = copy.stat().st_size, hash_file(copy)
         assert digests is not None
-        hub.publish(path, digests)
+        hub.publish(copy, digests)
         entries.append(Entry(path.name, size, digests, lfs=size >= _LARGE_FILE_BYTES))
     commit = content_digest(entries)[:40]
     manifest = Manifest("huggingface", REPO, None, commit, tuple(entries), Facts(licence=LICENCE))
