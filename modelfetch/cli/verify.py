@@ -59,7 +59,7 @@ def command(
 
 
 def _repair(snapshot: Any, paths: frozenset[str]) -> None:
-    from modelfetch.pull import repair
+    from modelfetch.pull.repair import repair
 
     repair(snapshot, paths)
 

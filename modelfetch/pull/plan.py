@@ -69,7 +69,7 @@ def make_plan(request: Request, resolution: Resolution, destination: Destination
     wanted = [entry for entry in selection.chosen if entry.path not in found]
     sources = sources_of(wanted, [(name, offer.manifest) for name, offer in offers.items()])
     jobs = tuple(
-        Job(entry, tuple(_source(offers[name], entry, settings) for name in sources.by_path[entry.path]))
+        Job(entry, tuple(source_at(offers[name], entry, settings) for name in sources.by_path[entry.path]))
         for entry in map(_must_have_digest, wanted)
     )
     if jobs:
@@ -96,7 +96,8 @@ def find(selection: Selection, destination: Destination) -> dict[str, Digests]:
     return {path: digests for path, digests in found.items() if digests}
 
 
-def _source(offer: Offer, entry: Entry, settings: Settings) -> Source:
+def source_at(offer: Offer, entry: Entry, settings: Settings) -> Source:
+    """The entry at the endpoint that made the offer, with the credential that it may be shown."""
     endpoint = offer.endpoint
     url = hubs.hub(endpoint.hub).file_url(endpoint, offer.manifest, entry.path)
     return Source(endpoint.name, url, credential_for(endpoint, settings.tokens))
