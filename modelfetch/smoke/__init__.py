@@ -92,6 +92,7 @@ def _planned(plan: Exercise | NotExercised, folder: ModelFolder) -> list[Observa
             pickled=plan.weights == "pickle",
             instruct_name=plan.instruct_name,
             quantisation=plan.quantisation,
+            code=folder.code_listing,
         )
     ]
 
@@ -119,6 +120,7 @@ def _run(
             max_new_tokens=options.max_new_tokens,
             prompt=options.prompt,
             generation_limit_s=timeout_s * GENERATION_SHARE,
+            trust_remote_code=options.trust_remote_code,
         )
         request.write(scratch / "request.json")
         environment = child_environment(os.environ, scratch)

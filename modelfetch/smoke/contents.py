@@ -48,5 +48,10 @@ class ModelFolder:
         return self.document("config.json")
 
     @property
+    def code_listing(self) -> dict[str, str]:
+        """The code by its path, as somebody who is asked to trust it wants to see it."""
+        return {each.path: f"{each.size} bytes, sha256 {each.sha256}" for each in self.code}
+
+    @property
     def pickles(self) -> list[str]:
         return [path for path in self.files if PICKLE.fullmatch(path)]

@@ -24,6 +24,7 @@ TRANSLATORS = frozenset({"marian", "fsmt", "m2m_100", "mbart", "nllb-moe", "seam
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
+_PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _INSTRUCT = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
 _RANKER = re.compile(r"rerank|cross-?encoder", re.IGNORECASE)
@@ -107,19 +108,15 @@ def choose(
         return refused
     class_name, kind = _class_and_kind(folder, known)
     needs_code = class_name is None and "auto_map" in folder.config
-    needs_code = needs_code or _tokenizer_is_code(folder)
     if needs_code and not trust_remote_code:
         return _remote_code(folder)
-    if needs_code and class_name is None:
+    if needs_code:
         class_name, kind = _from_auto_map(folder)
     if class_name is None or kind is None:
         return _unknown(folder, known, class_name)
     if not folder.safetensors and not folder.pickles:
         return NotExercised("not-exercised", "no weights that transformers loads are in the folder", _PULL)
     return _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
-
-
-_PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"
 
 
 def _choose_without_config(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:
@@ -214,11 +211,6 @@ def _pooling(folder: ModelFolder) -> str | None:
     return next((mode for key, mode in modes.items() if document.get(f"pooling_mode_{key}") is True), "mean")
 
 
-def _tokenizer_is_code(folder: ModelFolder) -> bool:
-    auto_map = folder.document("tokenizer_config.json").get("auto_map")
-    return isinstance(auto_map, dict) and "AutoTokenizer" in auto_map
-
-
 def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
     auto_map = folder.config.get("auto_map")
     names = auto_map if isinstance(auto_map, dict) else {}
@@ -229,11 +221,10 @@ def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
 
 
 def _remote_code(folder: ModelFolder) -> NotExercised:
-    evidence = {each.path: f"{each.size} bytes, sha256 {each.sha256}" for each in folder.code}
     reason = "it needs Python code that came with it, which runs with your rights"
     if not folder.code:
         reason = "it needs Python code from another repository, which is not in the folder"
-    return NotExercised("remote-code", reason, "read these files, then add --trust-remote-code", evidence)
+    return NotExercised("remote-code", reason, "read these files, then add --trust-remote-code", folder.code_listing)
 
 
 def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotExercised:

@@ -1,25 +1,23 @@
-"""What was seen of a model, as values. They cross from the child process to its parent as lines of JSON.
+"""What was seen of a model, as values. They cross from the child process to its parent as lines (`lines`).
 
-Decides nothing: a verdict is a pure function of these (`verdict`).
+Decides nothing: a verdict is a pure function of these (`criteria`).
 
 - An observation states a fact; whether the fact is good or bad is said nowhere here.
-- A line that is not an observation becomes `Garbled`: a child that runs a stranger's code may write anything.
 - Lists that a broken model could make endless are cut where they are made, with the true total beside them.
 """
 
 from __future__ import annotations
 
-import json
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from enum import StrEnum
-from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import get_args
 
 MAX_EXAMPLES = 1000
 # The phase of a shortage that was found out by counting, not by an allocator.
 BEFORE_LOADING = "before loading"
+
+# The name by which transformers asks for consent to run a model's own code, in its options and in its errors.
+TRUST = "trust_remote_code"
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class NotExercised:
 
 @dataclass(frozen=True)
 class Planned:
-    """What the files say the model is, before anything is run."""
+    """What the files say the model is, before anything is run. `code` lists the Python files that came with it."""
 
     kind: str
     class_name: str
@@ -70,6 +68,7 @@ class Planned:
     pickled: bool = False
     instruct_name: bool = False
     quantisation: str | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 # ---- seen by the child
@@ -307,77 +306,3 @@ Observation = (
     | Ended
 )
 OBSERVATIONS: Mapping[str, type[Observation]] = {kind.__name__: kind for kind in get_args(Observation)}
-
-Value = TypeVar("Value")
-
-
-def to_line(observation: Observation) -> str:
-    """One line of JSON, without the line's end."""
-    return json.dumps({"observation": type(observation).__name__, **asdict(observation)}, ensure_ascii=True)
-
-
-def from_line(line: str) -> Observation:
-    """What `to_line` wrote, or `Garbled` for anything else."""
-    try:
-        document = json.loads(line)
-        return read_value(document, OBSERVATIONS[document.pop("observation")])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Garbled(line[:200])
-
-
-def read_value(document: Any, kind: type[Value]) -> Value:
-    """A frozen dataclass from the JSON object that `dataclasses.asdict` made of it.
-
-    Raises:
-        ValueError: a field is missing, unknown, or of another type than it is declared to be.
-    """
-    value = _read(document, kind)
-    assert isinstance(value, kind)
-    return value
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _read(value: Any, hint: Any) -> Any:
-    if get_origin(hint) is types.UnionType:
-        return _read_union(value, get_args(hint))
-    if get_origin(hint) is tuple:
-        return _read_tuple(value, get_args(hint))
-    if get_origin(hint) is Mapping and isinstance(value, dict):
-        return {_read(name, str): _read(item, get_args(hint)[1]) for name, item in value.items()}
-    if is_dataclass(hint) and isinstance(value, dict):
-        hints = _hints(hint)  # type: ignore[arg-type]  # is_dataclass narrows to an instance as well
-        if unknown := value.keys() - {each.name for each in fields(hint)}:
-            raise ValueError(f"unknown fields {sorted(unknown)}")
-        return hint(**{name: _read(item, hints[name]) for name, item in value.items()})  # type: ignore[operator]
-    return _read_plain(value, hint)
-
-
-def _read_plain(value: Any, hint: Any) -> Any:
-    if hint is float and type(value) in {int, float}:
-        return float(value)
-    if isinstance(hint, type) and issubclass(hint, StrEnum) and isinstance(value, str):
-        return hint(value)
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise ValueError(f"{value!r:.80} is not {hint}")
-
-
-def _read_union(value: Any, hints: tuple[Any, ...]) -> Any:
-    for hint in hints:
-        try:
-            return _read(value, hint)
-        except ValueError:
-            continue
-    raise ValueError(f"{value!r:.80} is none of {hints}")
-
-
-def _read_tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{value!r:.80} is not a list")
-    if len(hints) == 2 and hints[1] is Ellipsis:
-        return tuple(_read(item, hints[0]) for item in value)
-    return tuple(_read(item, hint) for item, hint in zip(value, hints, strict=True))

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelfetch.smoke.kind import Exercise
-from modelfetch.smoke.observations import read_value
+from modelfetch.smoke.lines import read_value
 from modelfetch.smoke.placement import Wish
 
 
 @dataclass(frozen=True)
 class Request:
-    """One model to exercise. `generation_limit_s` ends a slow generation early; it is then judged by what there is."""
+    """One model to exercise. `generation_limit_s` ends a slow generation early; it is then judged by what there is.
+
+    `trust_remote_code` is the user's consent; it is used where nothing works without it.
+    """
 
     folder: str
     exercise: Exercise
@@ -21,6 +24,7 @@ class Request:
     max_new_tokens: int
     prompt: str | None
     generation_limit_s: float
+    trust_remote_code: bool = False
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

@@ -22,7 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import modelfetch
-from modelfetch.smoke.observations import Ended, Garbled, Observation, Started, from_line
+from modelfetch.smoke.lines import from_line
+from modelfetch.smoke.observations import Ended, Garbled, Observation, Started
 
 Listener = Callable[[Observation], None]
 
@@ -139,11 +140,10 @@ class _Hearing:
             while selector.get_map() and time.monotonic() < drained:
                 self._pump(selector, 0.1)
         status = self._process.wait()
-        signal_name = signal.Signals(-status).name if status < 0 else None
         self._observe(
             Ended(
                 exit_status=status if status >= 0 else None,
-                signal=signal_name,
+                signal=_signal_name(-status) if status < 0 else None,
                 timed_out=not over,
                 seconds=time.monotonic() - started,
                 phase=self._phase,
@@ -184,6 +184,13 @@ class _Hearing:
         if len(self.observations) < MAX_OBSERVATIONS or isinstance(observation, Ended):
             self.observations.append(observation)
             self._listener(observation)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _is_over(process: subprocess.Popen[bytes]) -> bool:

@@ -267,6 +267,25 @@ def test_code_of_the_model_runs_only_with_consent(tmp_path: Path) -> None:
     assert (trusted.verdict, trusted.findings) == (Verdict.PASS, ())
 
 
+def test_a_tokenizer_that_is_code_runs_only_with_consent(tmp_path: Path) -> None:
+    folder = tiny("base", tmp_path / "own")
+    marker = tmp_path / "it-ran"
+    (folder / "tokenization_own.py").write_text(
+        f"open({str(marker)!r}, 'w').close()\n"
+        "from transformers import PreTrainedTokenizerFast\n"
+        "class OwnTokenizer(PreTrainedTokenizerFast):\n    pass\n"
+    )
+    auto_map = {"AutoTokenizer": [None, "tokenization_own.OwnTokenizer"]}
+    change_json(folder / "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=auto_map)
+    result = smoke(folder)
+    assert (result.verdict, checks(result)) == (Verdict.SKIP, {"remote-code"})
+    assert list(result.findings[0].evidence) == ["tokenization_own.py"]
+    assert not marker.exists()
+    trusted = smoke(folder, SmokeOptions(trust_remote_code=True, allow_random=True))
+    assert marker.exists()
+    assert (trusted.verdict, trusted.findings) == (Verdict.PASS, ())
+
+
 def test_a_model_that_is_said_to_fetch_a_kernel_fetches_none(tmp_path: Path) -> None:
     folder = tiny("chat", tmp_path / "kernel")
     change_json(folder / "config.json", attn_implementation="owner/kernel")

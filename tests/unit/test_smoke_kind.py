@@ -226,13 +226,6 @@ def test_code_that_transformers_has_a_class_for_is_not_run_even_with_consent() -
     assert exercised(folder(config, code=CODE), trust=True).remote_code is False
 
 
-def test_a_tokenizer_that_is_code_needs_consent_too() -> None:
-    documents = {"tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["tokenization_own.Own", None]}}}
-    assert refused(folder(llama(), documents=documents, code=CODE)).check == "remote-code"
-    chosen = exercised(folder(llama(), documents=documents, code=CODE), trust=True)
-    assert (chosen.class_name, chosen.remote_code) == ("LlamaForCausalLM", True)
-
-
 def test_code_of_another_repository_is_said_to_be_absent() -> None:
     config = {"architectures": ["Own"], "model_type": "own", "auto_map": {"AutoModel": "other/repo--modeling.Own"}}
     assert "another repository" in refused(folder(config)).reason

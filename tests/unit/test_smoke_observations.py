@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfetch.smoke.kind import Exercise, Kind
+from modelfetch.smoke.lines import from_line, read_value, to_line
 from modelfetch.smoke.observations import (
     OBSERVATIONS,
     Garbled,
@@ -18,9 +19,6 @@ from modelfetch.smoke.observations import (
     Predicted,
     Stack,
     Started,
-    from_line,
-    read_value,
-    to_line,
 )
 
 PLAIN_DICTIONARIES = {"evidence": NotExercised, "versions": Stack}

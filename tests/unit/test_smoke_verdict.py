@@ -116,6 +116,11 @@ FAULTS = {
         (NotExercised("not-exercised", "a diffusers pipeline"),), "not-exercised", Verdict.SKIP
     ),
     "code without consent": Fault((NotExercised("remote-code", "it needs code"),), "remote-code", Verdict.SKIP),
+    "a tokenizer that is code, without consent": Fault(
+        instead(CHAT, Raised("tokenizer", "ValueError", "Please pass the argument `trust_remote_code=True` …")),
+        "remote-code",
+        Verdict.SKIP,
+    ),
     "foreign quantisation": Fault(
         (NotExercised("quantisation-unknown", "exl3"),), "quantisation-unknown", Verdict.SKIP
     ),

@@ -9,17 +9,22 @@ from typing import Any
 import torch
 import transformers
 
-from modelfetch.smoke.observations import MAX_EXAMPLES, Loaded, Names, Placed
+from modelfetch.smoke.observations import MAX_EXAMPLES, TRUST, Loaded, Names, Placed
 from modelfetch.smoke.request import Request
 
 
 def load_tokenizer(request: Request) -> Any:
-    """The model's own tokenizer."""
+    """The model's own tokenizer; by code of its own only where transformers has none and the user consents."""
     exercise = request.exercise
-    extra = {"gguf_file": exercise.gguf_file} if exercise.gguf_file else {}
-    return transformers.AutoTokenizer.from_pretrained(
-        request.folder, local_files_only=True, trust_remote_code=exercise.remote_code, **extra
-    )
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": exercise.remote_code}
+    if exercise.gguf_file:
+        options["gguf_file"] = exercise.gguf_file
+    try:
+        return transformers.AutoTokenizer.from_pretrained(request.folder, **options)
+    except ValueError as error:
+        if TRUST not in str(error) or not request.trust_remote_code:
+            raise
+    return transformers.AutoTokenizer.from_pretrained(request.folder, **(options | {TRUST: True}))
 
 
 def load_model(request: Request, placed: Placed) -> tuple[Any, Loaded]:

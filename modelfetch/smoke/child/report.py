@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from modelfetch.smoke.observations import Observation, Placed, Started, to_line
+from modelfetch.smoke.lines import to_line
+from modelfetch.smoke.observations import Observation, Placed, Started
 
 
 class Report:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from modelfetch.smoke.observations import (
     BEFORE_LOADING,
+    TRUST,
     Answered,
     BrokenFile,
     DoesNotFit,
@@ -102,24 +103,44 @@ def memory(case: Case) -> Iterator[Finding]:
 
 
 def errors(case: Case) -> Iterator[Finding]:
-    planned = case.last(Planned)
     for raised in case.every(Raised):
-        first_line = raised.message.strip().partition("\n")[0][:200]
-        evidence = {"error": f"{raised.error}: {raised.message.strip()[:600]}"}
-        if _GGUF_UNKNOWN in raised.message:
-            yield Finding("gguf", Severity.SKIP, first_line, evidence, "run it with llama.cpp")
-        elif planned and planned.quantisation and _lacks_backend(raised):
-            title = f"the weights are quantised with `{planned.quantisation}`, which does not work here: {first_line}"
-            yield Finding("quantisation-backend", Severity.SKIP, title, evidence, _mend(raised))
-        else:
-            title = f"{raised.error} during {raised.phase}: {first_line}"
-            yield Finding("error", Severity.FAIL, title, evidence, _mend(raised))
+        yield _refused(raised, case.last(Planned)) or Finding(
+            "error",
+            Severity.FAIL,
+            f"{raised.error} during {raised.phase}: {_first_line(raised)}",
+            _shown(raised),
+            _mend(raised),
+        )
+
+
+def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
+    """An error by which a loader says that it will not try, which is no failure of the model."""
+    if _GGUF_UNKNOWN in raised.message:
+        return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
+    if planned is None or raised.phase not in {"tokenizer", "load"}:
+        return None
+    if TRUST in raised.message:
+        title = "its tokenizer needs Python code that came with it, which runs with your rights"
+        hint = "read these files, then add --trust-remote-code"
+        return Finding("remote-code", Severity.SKIP, title, planned.code, hint)
+    if planned.quantisation and _lacks_backend(raised):
+        title = f"the weights are quantised with `{planned.quantisation}`: {_first_line(raised)}"
+        return Finding("quantisation-backend", Severity.SKIP, title, _shown(raised), _mend(raised))
+    return None
+
+
+def _first_line(raised: Raised) -> str:
+    return raised.message.strip().partition("\n")[0][:200]
+
+
+def _shown(raised: Raised) -> dict[str, str]:
+    return {"error": f"{raised.error}: {raised.message.strip()[:600]}"}
 
 
 def _lacks_backend(raised: Raised) -> bool:
     """What the loaders of quantised weights say when a package or a GPU is missing, before they read any."""
     missing = raised.error in {"ImportError", "ModuleNotFoundError", "PackageNotFoundError"}
-    return raised.phase == "load" and (missing or "GPU" in raised.message)
+    return missing or "GPU" in raised.message
 
 
 def _mend(raised: Raised) -> str:
