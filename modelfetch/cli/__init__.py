@@ -65,7 +65,12 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Start with:  modelfetch pull Qwen/Qwen3-0.6B    modelfetch smoke Qwen/Qwen3-0.6B    modelfetch doctor",
+    epilog="""\b
+Start with:
+  modelfetch pull Qwen/Qwen3-0.6B
+  modelfetch smoke Qwen/Qwen3-0.6B
+  modelfetch doctor
+""",
 )
 @click.version_option(__version__, message="modelfetch %(version)s")
 def app() -> None:

@@ -11,9 +11,13 @@ import click
 from modelfetch.cli._output import format_bytes, format_duration, print_json, say
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from modelfetch.cli._progress import PullProgress
+    from modelfetch.cli._progress_json import JsonProgress
     from modelfetch.config import Settings
     from modelfetch.pull import Pulled, Request
+    from modelfetch.store import Snapshot
 
 _EPILOG = """\b
 Examples:
@@ -43,7 +47,11 @@ Examples:
 @click.option("--limit-rate", metavar="SIZE", help="Bytes per second, such as 20M.")
 @click.option("--offline", is_flag=True, help="Use no network: what the store has, or an error.")
 @click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
+@click.option("--smoke", is_flag=True, help="Then load the model and make it work; exit status 10 when it does not.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
+@click.option(
+    "--progress", type=click.Choice(["auto", "json"]), default="auto", help="json: one object a line on stderr."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notes; errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell every step and fault.")
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -62,10 +70,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     limit_rate: str | None,
     offline: bool,
     dry_run: bool,
+    smoke: bool,
     as_json: bool,
+    progress: str,
     quiet: bool,
     verbose: bool,
-) -> None:
+) -> int:
     """Bring models: fast, whole, verified, and kept once for every tool.
 
     REF is [hub:]owner/name[@revision][:QUANT], or the address of a model's page.
@@ -73,7 +83,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Whatever stops a pull, the same command goes on from there.
     """
     from modelfetch import config
-    from modelfetch.pull import Request
+    from modelfetch.errors import SmokeError
+    from modelfetch.pull import Request, run
     from modelfetch.reference import parse
 
     settings = _with_options(config.load(), connections, limit_rate, offline=offline)
@@ -92,9 +103,22 @@ def command(  # noqa: PLR0913 - one parameter for each option
         )
         for text in references
     ]
-    documents = [_pull(request, settings, as_json=as_json, quiet=quiet, verbose=verbose) for request in requests]
+    documents, status = [], 0
+    for request in requests:
+        with _listener(progress, quiet=quiet, verbose=verbose) as listener:
+            pulled = run(request, settings=settings, listener=listener)
+        document = _document(pulled, request)
+        if not quiet and progress == "auto":
+            _tell(request, pulled, listener.faults)
+        if not as_json and pulled.folder:
+            click.echo(pulled.folder)
+        if smoke and pulled.snapshot:
+            document["smoke"], passed = _smoke(settings, pulled.snapshot, as_json=as_json)
+            status = status if passed else SmokeError.exit_status
+        documents.append(document)
     if as_json:
         print_json(documents[0] if len(documents) == 1 else documents)
+    return status
 
 
 def _with_options(settings: Settings, connections: int | None, limit_rate: str | None, *, offline: bool) -> Settings:
@@ -108,20 +132,27 @@ def _with_options(settings: Settings, connections: int | None, limit_rate: str |
     )
 
 
-def _pull(request: Request, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool) -> dict[str, Any]:
+def _listener(kind: str, *, quiet: bool, verbose: bool) -> PullProgress | JsonProgress:
     from modelfetch.cli._progress import PullProgress
-    from modelfetch.pull import run
+    from modelfetch.cli._progress_json import JsonProgress
 
-    with PullProgress(quiet=quiet, verbose=verbose) as progress:
-        pulled = run(request, settings=settings, listener=progress)
-    if not quiet:
-        _tell(request, pulled, progress)
-    if not as_json and pulled.folder:
-        click.echo(pulled.folder)
-    return _document(pulled, request)
+    return JsonProgress() if kind == "json" else PullProgress(quiet=quiet, verbose=verbose)
 
 
-def _tell(request: Request, pulled: Pulled, progress: PullProgress) -> None:
+def _smoke(settings: Settings, snapshot: Snapshot, *, as_json: bool) -> tuple[dict[str, Any], bool]:
+    """The smoke test's document, and whether it did not fail."""
+    from modelfetch.cli._smoke_report import render
+    from modelfetch.cli.smoke import test_model
+    from modelfetch.smoke import SmokeOptions, Verdict
+    from modelfetch.store import Store
+
+    result = test_model(Store.open(settings.home), snapshot, SmokeOptions())
+    if not as_json:
+        click.echo(render(result))
+    return result.to_json(), result.verdict is not Verdict.FAIL
+
+
+def _tell(request: Request, pulled: Pulled, faults: Counter[tuple[str, str]]) -> None:
     """The closing sentence: how much, how fast, from where, what was reused, what misbehaved."""
     to_fetch = sum(file.size for file in pulled.files if file.state == "fetched")
     if request.dry_run:
@@ -140,7 +171,7 @@ def _tell(request: Request, pulled: Pulled, progress: PullProgress) -> None:
         parts.append(f"{format_bytes(pulled.bytes_reused)} were here already")
     if report:
         parts += [f"{', '.join(names)} sent wrong bytes of {path}" for path, names in report.wrong_senders.items()]
-    parts += [f"{name}: {what}, {count} times" for (name, what), count in progress.faults.most_common(3)]
+    parts += [f"{name}: {what}, {count} times" for (name, what), count in faults.most_common(3)]
     for note in pulled.late_notes:
         say(f"  {note}")
     say(f"{pulled.manifest.repo}: every byte verified; {'; '.join(parts) or 'nothing to do'}", style="green")

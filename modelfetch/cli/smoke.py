@@ -16,7 +16,7 @@ from modelfetch.config import load
 from modelfetch.errors import NotFoundError, SmokeError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import SmokeResult
+    from modelfetch.smoke import SmokeOptions, SmokeResult
     from modelfetch.smoke.observations import Observation
     from modelfetch.store import Snapshot, Store
 
@@ -60,8 +60,8 @@ def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: flo
 
     A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify` tells.
     """
-    from modelfetch.smoke import SmokeOptions, Verdict, smoke
-    from modelfetch.store import Snapshot, Store
+    from modelfetch.smoke import SmokeOptions, Verdict
+    from modelfetch.store import Store
 
     if bool(models) == every:
         raise UsageError("name the models to test, or say --all", hint="modelfetch smoke Qwen/Qwen3-0.6B")
@@ -71,17 +71,25 @@ def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: flo
     store = Store.open(load().home, create=False)
     results = []
     for model in _find(models, store, every=every):
-        with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
-            result = smoke(model, options, listener=progress)
+        result = test_model(store, model, options)
         results.append(result)
-        if isinstance(model, Snapshot):
-            _keep(store, model, result)
         if not as_json:
             click.echo(render(result))
     failed = any(result.verdict is Verdict.FAIL for result in results)
     if as_json:
         print_json({"ok": not failed, "results": [result.to_json() for result in results]})
     return SmokeError.exit_status if failed else 0
+
+
+def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> SmokeResult:
+    """Test one model, with a line of progress, and keep what a snapshot's test said. Prints no result."""
+    from modelfetch.smoke import smoke
+
+    with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
+        result = smoke(model, options, listener=progress)
+    if not isinstance(model, Path):
+        _keep(store, model, result)
+    return result
 
 
 def _find(models: tuple[str, ...], store: Store, *, every: bool) -> list[Snapshot | Path]:
