@@ -2,7 +2,7 @@
 
 Raises StoreError or DiskFullError where the disk refuses.
 
-- A link appears by one system call, or by rename over an older one; nothing is ever missing in between.
+- A link appears by rename, over an older one where there is one; nothing is ever missing in between.
 - Where symbolic links cannot be made the name is a hard link of the payload, else a copy.
 """
 
@@ -35,12 +35,8 @@ def make_links(folder: Path, entries: Iterable[Entry], blobs: Blobs, temporaries
             make_folder(link.parent)
             if leads_to(link, payload):
                 continue
-            pointing_to = relative_target(payload, link)
-            if not link.is_symlink() and not link.exists() and symbolic_link(pointing_to, link):
-                changed.add(link.parent)
-                continue
             temporary = temporary_in(temporaries)
-            if not symbolic_link(pointing_to, temporary):
+            if not symbolic_link(relative_target(payload, link), temporary):
                 link_or_copy(payload, temporary, entry.digests.sha256, methods=(Method.HARD_LINK,))
                 temporary.chmod(READ_ONLY)
             temporary.replace(link)

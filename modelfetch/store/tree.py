@@ -90,16 +90,18 @@ class Tree:
         self._remember(path, hashed, status, linked=False)
         return hashed
 
-    def is_ours(self, path: str, entry: Entry | None = None) -> bool:
-        """Whether the file at `path` is still what was put there, and what `entry` says where that is given."""
+    def is_ours(self, path: str) -> bool:
+        """Whether the file at `path` is still what was put there."""
         try:
             status = (self.root / path).lstat()
         except OSError:
             return False
         stamp = self._stamps.get(path)
-        if stamp is None or not stamp.fits(status):
-            return False
-        return entry is None or stamp.sha256 == entry.digests.sha256
+        return stamp is not None and stamp.fits(status)
+
+    def ours(self, *, below: str) -> list[Path]:
+        """The files under `below` that are still what was put there."""
+        return [self.root / path for path in self._stamps if path.startswith(below) and self.is_ours(path)]
 
     def is_stale_link(self, path: str, payload: Path) -> bool:
         """Whether the file at `path` was made as a hard link of a payload that has been replaced since."""

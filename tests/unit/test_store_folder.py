@@ -87,6 +87,42 @@ def test_what_the_user_edited_is_kept_aside(store: Store, tmp_path: Path) -> Non
     assert contents(tmp_path / "mine") == {**FILES, "config.json.saved": b"edited"}
 
 
+def test_an_edit_of_the_same_length_is_an_edit(store: Store, tmp_path: Path) -> None:
+    deliver(FolderDestination(store, tmp_path / "mine"), FILES, MANIFEST)
+    (tmp_path / "mine/config.json").write_bytes(b"[]")
+    destination = FolderDestination(store, tmp_path / "mine")
+    assert destination.find(entry_of("config.json")) is None
+    deliver(destination, FILES, MANIFEST)
+    assert contents(tmp_path / "mine") == {**FILES, "config.json.saved": b"[]"}
+
+
+def test_a_link_of_the_users_to_the_right_bytes_is_no_file_of_the_folder(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "elsewhere.json").write_bytes(b"{}")
+    (tmp_path / "mine/config.json").symlink_to(tmp_path / "elsewhere.json")
+    assert FolderDestination(store, tmp_path / "mine").find(entry_of("config.json")) is None
+
+
+def test_the_bytes_are_on_the_disk_before_their_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: set[int] = set()
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        on_disk.add(os.fstat(descriptor).st_ino)
+        real_fsync(descriptor)
+
+    def replace(source: Path, target: Path) -> Path:
+        if target.is_relative_to(tmp_path / "mine"):
+            assert source.stat().st_ino in on_disk
+        return real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    deliver(FolderDestination(store, tmp_path / "mine"), FILES, MANIFEST)
+
+
 def test_without_hard_links_the_edited_file_is_kept_all_the_same(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,20 @@ def test_in_a_cache_what_another_commit_shows_stays(store: Store, tmp_path: Path
     assert {path.name for path in (tmp_path / "hub/models--owner--name/snapshots").iterdir()} == {OTHER_COMMIT}
 
 
+def test_the_last_to_show_its_commit_in_a_folder_takes_what_earlier_ones_left_there(
+    store: Store, tmp_path: Path
+) -> None:
+    modelscope.link(store, bring(store, FILES), tmp_path / "ms")
+    newer = {"config.json": b'{"newer": true}'}
+    second = bring(store, newer, manifest_of(newer, commit=OTHER_COMMIT))
+    view = modelscope.link(store, second, tmp_path / "ms")
+    assert set(contents(view.folder)) == set(FILES)
+    theirs = view.folder / "their.txt"
+    theirs.write_text("made by another program")
+    remove(store, current(store))
+    assert contents(view.folder) == {"their.txt": b"made by another program"}
+
+
 def test_an_unreadable_record_keeps_every_blob(store: Store) -> None:
     snapshot = bring(store, FILES)
     other = bring(store, FILES, manifest_of(FILES, repo="owner/other"))

@@ -48,19 +48,9 @@ def link(store: Store, snapshot: Snapshot, cache: Path) -> View:
 
 
 def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
-    """The files that are still what was put there and that none of `others` shows in the same folder."""
-    tree, below = Tree(_repository(root, snapshot)), _below(snapshot)
-    shared = {
-        path
-        for other in others
-        if ViewPlace(KIND, root) in other.views and (_repository(root, other), _below(other)) == (tree.root, below)
-        for path in other.paths
-    }
-    ours = [
-        tree.root / below / entry.path
-        for entry in snapshot.entries
-        if entry.path not in shared and tree.is_ours(f"{below}{entry.path}", entry)
-    ]
+    """The files that are still what was put there, by this commit or by those that had the folder before."""
+    tree = Tree(_repository(root, snapshot))
+    ours = tree.ours(below=_below(snapshot))
     if set(files_below(tree.root / "snapshots")) <= set(ours):
         ours.append(tree.log)
     return ours
