@@ -147,6 +147,12 @@ FAULTS = {
         Verdict.SKIP,
     ),
     "a pickle": Fault(instead(CHAT, replace(PLANNED, pickled=True)), "pickled-weights", Verdict.PASS),
+    "a pickle that names what is no weight": Fault(
+        instead(
+            CHAT, Raised("load", "UnpicklingError", "… Trying to load unsupported GLOBAL posix.system whose module …")
+        ),
+        "unsafe-pickle",
+    ),
     "no such GPU": Fault((PLANNED, STACK, NoDevice("cuda:1", "there are 1 GPUs"), ENDED), "no-device"),
     "too large for this machine": Fault(
         (PLANNED, DoesNotFit("cpu", 32 << 30, 8 << 30, "before loading"), ENDED), "memory"

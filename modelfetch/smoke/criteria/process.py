@@ -34,6 +34,7 @@ CHECKS = {
     "quantisation-backend": "The package that reads these quantised weights is not installed.",
     "gguf": "A GGUF file that transformers cannot read here.",
     "pickled-weights": "The weights are a pickle; they were read with code execution forbidden.",
+    "unsafe-pickle": "The weights are a pickle that names something else than weights, which could be code.",
     "no-device": "The device that was asked for is not there.",
     "memory": "The model does not fit into memory.",
     "gpu-memory": "The model did not fit into the GPU's memory and was run on the CPU.",
@@ -45,6 +46,7 @@ CHECKS = {
 }
 
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
+_PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _GGUF_UNKNOWN = "GGUF model with architecture"
 
 
@@ -104,13 +106,30 @@ def memory(case: Case) -> Iterator[Finding]:
 
 def errors(case: Case) -> Iterator[Finding]:
     for raised in case.every(Raised):
-        yield _refused(raised, case.last(Planned)) or Finding(
-            "error",
-            Severity.FAIL,
-            f"{raised.error} during {raised.phase}: {_first_line(raised)}",
-            _shown(raised),
-            _mend(raised),
+        yield (
+            _unsafe(raised)
+            or _refused(raised, case.last(Planned))
+            or Finding(
+                "error",
+                Severity.FAIL,
+                f"{raised.error} during {raised.phase}: {_first_line(raised)}",
+                _shown(raised),
+                _mend(raised),
+            )
         )
+
+
+def _unsafe(raised: Raised) -> Finding | None:
+    """torch's own message about this tells how to run the code all the same; ours does not."""
+    named = _PICKLED_NAME.search(raised.message)
+    if named is None:
+        return None
+    return Finding(
+        "unsafe-pickle",
+        Severity.FAIL,
+        f"the pickled weights name `{named.group(1)}`, which is no weight: reading them could run code",
+        hint="do not load this file anywhere; look for a revision of the model that has safetensors",
+    )
 
 
 def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
@@ -134,7 +153,7 @@ def _first_line(raised: Raised) -> str:
 
 
 def _shown(raised: Raised) -> dict[str, str]:
-    return {"error": f"{raised.error}: {raised.message.strip()[:600]}"}
+    return {"error": f"{raised.error}: {' '.join(raised.message.split())[:600]}"}
 
 
 def _lacks_backend(raised: Raised) -> bool:
