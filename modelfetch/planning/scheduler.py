@@ -162,7 +162,6 @@ class Scheduler:
         if file is None:
             return 0
         new = file.done.add(span)
-        file.free.discard(span)
         for sender, spans in file.senders.items():
             if sender != lease.endpoint:
                 spans.discard(span)
@@ -172,7 +171,6 @@ class Scheduler:
     def release(self, lease: Lease, now: float) -> None:
         """The lane is through with the lease, finished or not; what is missing of it is free again."""
         self._leases.remove(lease)
-        lease.writing = 0
         moved, elapsed = lease.position - lease.start, now - lease.taken_at
         if moved and elapsed > 0:
             self._rates[lease.endpoint, lease.lane] = moved / elapsed
@@ -183,12 +181,15 @@ class Scheduler:
             self._free_what_nobody_holds(lease.key)
 
     def reopen(self, key: str, span: Span) -> None:
-        """The bytes of `span` are wrong and are to be fetched again. Leases that are left there from a race end."""
+        """The file is complete, but the bytes of `span` are wrong and are to be fetched again.
+
+        A lease that is left from a race ends: it may be of whoever sent them.
+        """
         for lease in self._leases:
-            if lease.key == key and lease.overlaps(span):
-                lease.stop = lease.first + lease.writing
+            if lease.key == key:
+                lease.stop = lease.first
         self._files[key].done.discard(span)
-        self._free_what_nobody_holds(key)
+        self._files[key].free.add(span)
 
     def restore(self, key: str, span: Span) -> None:
         """What was reopened of `span` and not fetched since is done after all."""
@@ -232,11 +233,6 @@ class Scheduler:
         """Whether the rest of the lease is still wanted; a race may have brought it already."""
         file = self._files.get(lease.key)
         return bool(file and lease.remaining and file.done.gaps(Span(lease.first, lease.stop)))
-
-    def is_missed(self, lease: Lease) -> bool:
-        """Whether any byte that the lease was for is not done: a fault of it then counts, and was not a lost race."""
-        file = self._files.get(lease.key)
-        return bool(file and lease.start < lease.stop and file.done.gaps(Span(lease.start, lease.stop)))
 
     def is_slow(self, lane: int, endpoint: str) -> bool:
         """Whether the lane was much slower than the best lane of its endpoint."""
@@ -286,7 +282,7 @@ class Scheduler:
         return None
 
     def _lease_size(self, lane: int, endpoint: str, file: _File) -> int:
-        if file.size <= PIECE or endpoint in file.rangeless:
+        if endpoint in file.rangeless:
             return file.size
         rate = self._rates.get((endpoint, lane), 2.0 * PIECE / LEASE_S)
         share = len(file.free) // (2 * (len(self._leases) + 1)) + 1
@@ -299,7 +295,6 @@ class Scheduler:
             lease
             for lease in self._leases
             if self.is_needed(lease)
-            and lease.lane != lane
             and not self._rivals(lease, Span(lease.first, lease.stop))
             and endpoint in self._files[lease.key].endpoints
             and endpoint not in self._files[lease.key].rangeless

@@ -240,10 +240,6 @@ class Board:
         with self._lock:
             return not self._stopping and self._scheduler.is_needed(lease)
 
-    def is_missed(self, lease: Lease) -> bool:
-        with self._lock:
-            return not self._stopping and self._scheduler.is_missed(lease)
-
     def is_slow(self, lane: Abortable) -> bool:
         with self._lock:
             return self._scheduler.is_slow(lane.number, lane.endpoint)

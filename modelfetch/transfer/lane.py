@@ -70,7 +70,7 @@ class Lane:
                 self._fetch_whole(lease)
         except FaultError as error:
             # A lane that was aborted because it lost a race, or because all ends, did not fail.
-            if self._board.is_missed(lease):
+            if self._board.is_needed(lease):
                 wait_s = self._board.failed(lease, error.fault).wait_s
             self._session.forget()
         finally:
