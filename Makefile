@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check e2e docs fix
+.PHONY: demo test check e2e bench docs fix
 
 demo: $(VENV)/demo.installed
 	$(BIN)/modelfetch demo --keep .demo
@@ -28,6 +28,10 @@ check: $(VENV)/check.installed
 fix: $(VENV)/check.installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# aria2c, curl and nginx are taken where they are installed; the hubs' own clients come with the tests' tools.
+bench: $(VENV)/check.installed
+	$(BIN)/python -m bench
 
 docs: $(VENV)/check.installed
 	$(BIN)/python -m docs.generate

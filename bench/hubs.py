@@ -1,0 +1,80 @@
+"""The hubs of a row, running for the time of a `with`: the project's simulator, and nginx where raw speed matters.
+
+- Every run meets the same faults from the beginning: `reset` before each.
+- Bytes are those of files only, as all hubs of the row sent them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench import nginx
+from bench.faults import ServedBy
+from bench.model import MadeModel
+from bench.values import REPO, Hub
+from tests.simulator import FakeHub, Fault
+
+
+class Hubs:
+    """The running hubs of one row."""
+
+    def __init__(self, plans: Sequence[Hub], running: Sequence[FakeHub], sender: nginx.Nginx | None) -> None:
+        self._plans = plans
+        self._running = running
+        self._sender = sender
+        self._bytes_before = self._requests_before = 0
+
+    @property
+    def urls(self) -> list[str]:
+        return [hub.url for hub in self._running]
+
+    def reset(self) -> None:
+        """Put every fault back, and count from here."""
+        for hub, plan in zip(self._running, self._plans, strict=True):
+            hub.set_faults(*self._faults(plan))
+        self._bytes_before = self._all_bytes()
+        self._requests_before = self._all_requests()
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._all_bytes() - self._bytes_before
+
+    @property
+    def requests(self) -> int:
+        return self._all_requests() - self._requests_before
+
+    def _faults(self, plan: Hub) -> Sequence[Fault]:
+        if not plan.nginx or self._sender is None:
+            return plan.faults
+        return (Fault(ServedBy(self._sender.url), times=None), *plan.faults)
+
+    def _all_bytes(self) -> int:
+        return sum(hub.bytes_sent() for hub in self._running) + (self._sender.sent_bytes if self._sender else 0)
+
+    def _all_requests(self) -> int:
+        """Of the simulated hubs; nginx's are not told apart from those that led there."""
+        return sum(len(hub.requests) for hub in self._running)
+
+
+@contextmanager
+def running(plans: Sequence[Hub], model: MadeModel, folder: Path, *, with_nginx: bool) -> Iterator[Hubs]:
+    """Hubs that behave as planned and have `model`."""
+    with ExitStack() as stack:
+        sender = None
+        if with_nginx and any(plan.nginx for plan in plans):
+            blobs = {model.sha256[name]: path for name, path in model.files.items()}
+            sender = stack.enter_context(nginx.running(blobs, folder))
+        started = [
+            stack.enter_context(
+                FakeHub(
+                    {REPO: model.files},
+                    rate=plan.rate,
+                    latency_s=plan.latency_s,
+                    cdn_life_requests=plan.link_life_requests,
+                )
+            )
+            for plan in plans
+        ]
+        yield Hubs(plans, started, sender)
