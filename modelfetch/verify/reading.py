@@ -48,10 +48,9 @@ def read_all(targets: Sequence[Target], jobs: int, advanced: Callable[[Target, i
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify") as pool:
         try:
             return list(pool.map(lambda target: _read(target, advanced, stop), biggest_first))
-        except BaseException:
+        finally:
+            # Leaving the pool waits for those that are reading; the ones in the queue are cancelled by then.
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _read(target: Target, advanced: Callable[[Target, int], None], stop: threading.Event) -> Reading:
