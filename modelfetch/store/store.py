@@ -11,7 +11,7 @@ Raises StoreError or DiskFullError where the disk refuses. Talks to no network a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,25 +186,13 @@ class Store:
     def note_view(self, snapshot: Snapshot, place: ViewPlace) -> Snapshot:
         """Remember where a view is being made, so that `remove` finds it.
 
-        Raises:
-            StoreError: the store cannot be written to.
+        A read-only store does not: it is another user who removes from it, and not from this one's caches.
         """
-        if place in snapshot.views:
-            return snapshot
-        return self._update(
-            snapshot, lambda current: replace(current, views=tuple(dict.fromkeys((*current.views, place))))
-        )
+        return self._update_views(snapshot, lambda views: dict.fromkeys((*views, place)))
 
     def drop_view(self, snapshot: Snapshot, place: ViewPlace) -> Snapshot:
-        """Forget a view that shows something else by now.
-
-        Raises:
-            StoreError: the store cannot be written to.
-        """
-        return self._update(
-            snapshot,
-            lambda current: replace(current, views=tuple(view for view in current.views if view != place)),
-        )
+        """Forget a view that shows something else by now; a read-only store does not."""
+        return self._update_views(snapshot, lambda views: (view for view in views if view != place))
 
     def usage(self) -> Usage:
         """How much the store takes, and how much of it nothing names."""
@@ -213,6 +201,16 @@ class Store:
         sizes = dict(self.blobs.sizes())
         unreferenced = sum(size for sha256, size in sizes.items() if sha256 not in needed)
         return Usage(len(snapshots), len(sizes), sum(sizes.values()), unreferenced)
+
+    def _update_views(
+        self, snapshot: Snapshot, change: Callable[[tuple[ViewPlace, ...]], Iterable[ViewPlace]]
+    ) -> Snapshot:
+        if tuple(change(snapshot.views)) == snapshot.views:
+            return snapshot
+        try:
+            return self._update(snapshot, lambda current: replace(current, views=tuple(change(current.views))))
+        except StoreError:
+            return snapshot
 
     def _update(self, snapshot: Snapshot, change: Callable[[Snapshot], Snapshot]) -> Snapshot:
         current = self.records.current(snapshot)

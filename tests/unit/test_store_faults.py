@@ -54,11 +54,12 @@ def test_opening_for_reading_makes_nothing(tmp_path: Path) -> None:
 
 
 READ_ONLY_SCRIPT = """
-import concurrent.futures.thread, encodings.ascii, os, pwd, sys
+import concurrent.futures.thread, encodings.ascii, filelock, json, os, pwd, sys
 from pathlib import Path
 from modelfetch.errors import StoreError
 from modelfetch.reference import parse
 from modelfetch.store import Store
+from modelfetch.store.views import huggingface, folder
 from modelfetch.verify import verify
 if os.getuid() == 0:
     # After the imports: the interpreter may be where another user may not look.
@@ -71,6 +72,9 @@ assert snapshot is not None
 assert snapshot.file("config.json").read_bytes() == b"{{}}"
 assert verify(store).ok
 assert len(store.snapshots()) == 1
+own = Path(sys.argv[2])
+assert (huggingface.link(store, snapshot, own / "hub").folder / "config.json").read_bytes() == b"{{}}"
+assert (folder.link(store, snapshot, own / "mine").folder / "config.json").read_bytes() == b"{{}}"
 try:
     Store.open(home)
 except StoreError as error:
@@ -85,10 +89,13 @@ def test_a_read_only_store_is_read_and_not_written(tmp_path: Path) -> None:
     for parent in (*home.parents, home):
         if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
             parent.chmod(parent.stat().st_mode | 0o005)
+    own = tmp_path / "own"
+    own.mkdir()
+    own.chmod(0o777)
     home.chmod(0o555)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", READ_ONLY_SCRIPT.format(nobody=NOBODY), str(home)],
+            [sys.executable, "-c", READ_ONLY_SCRIPT.format(nobody=NOBODY), str(home), str(own)],
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
