@@ -1,4 +1,4 @@
-"""GPUs and torch as files show them: made-up trees of /sys, /proc and /dev, and folders of a torch."""
+"""GPUs and the CUDA toolkit as files show them: made-up trees of /sys, /proc and /dev."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config import load
+from modelfetch.doctor import Severity
 from modelfetch.doctor.checks.gpu import hides_all
 from modelfetch.doctor.probes.hardware import read_hardware
 from tests.unit.doctor_machine import FakeMachine, errors, found
@@ -37,6 +38,34 @@ def test_a_missing_node_is_told_and_a_container_gets_another_command(
     assert found(fake, "gpu")[name].fix == ("sudo nvidia-modprobe -c0 -u",)
     fake.write("proc/1/cgroup", "0::/kubepods/besteffort/pod1\n")
     assert found(fake, "gpu")[name].fix[0] == "docker run --gpus all IMAGE"
+
+
+def test_a_module_without_any_node_lacks_nodes_and_not_its_driver(fake: FakeMachine) -> None:
+    fake.with_gpu()
+    for node in (fake.root / "dev").iterdir():
+        node.unlink()
+    finding = found(fake, "gpus")["gpu.no-devnodes"]
+    assert (finding.advice, finding.evidence["nodes"]) == ("", [])
+    fake.write("run/.containerenv")
+    assert found(fake, "gpus")["gpu.no-devnodes"].advice == "The container was started without its GPU."
+
+
+def test_a_container_that_hides_the_module_and_has_the_nodes_is_well(fake: FakeMachine) -> None:
+    fake.with_gpu(module=None)
+    for node in ("nvidia0", "nvidiactl", "nvidia-uvm"):
+        fake.write(f"dev/{node}")
+    assert found(fake, "gpus")["gpus"].title == "1 x NVIDIA"
+
+
+def test_wsl_has_its_gpu_behind_another_node(fake: FakeMachine) -> None:
+    fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
+    fake.write("dev/dxg")
+    assert "gpus" in found(fake, "gpus")
+
+
+def test_a_gpu_that_nothing_drives_is_told_so(fake: FakeMachine) -> None:
+    fake.with_gpu(module=None, bound=None)
+    assert found(fake, "gpus")["gpu.pci-no-driver"].title == "the GPU is on the bus without NVIDIA's kernel module"
 
 
 def test_a_node_that_this_user_may_not_open_is_told(fake: FakeMachine) -> None:
@@ -86,3 +115,43 @@ def test_other_devices_of_nvidia_are_no_gpus(fake: FakeMachine) -> None:
 )
 def test_the_list_of_visible_gpus_is_read_as_cuda_and_torch_read_it(variable: str, count: int, *, hidden: bool) -> None:
     assert hides_all(variable, count) is hidden
+
+
+def nvcc(fake: FakeMachine, answer: str) -> str:
+    """A PATH on which an nvcc says this."""
+    program = fake.home / "bin/nvcc"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    return f"{program.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+
+
+def test_a_missing_nvcc_is_information(fake: FakeMachine) -> None:
+    assert found(fake, "nvcc", PATH="/nowhere")["cuda.nvcc"].severity is Severity.INFO
+
+
+def test_an_nvcc_of_another_major_version_than_torch_is_a_warning(fake: FakeMachine) -> None:
+    path = nvcc(fake, "echo 'Cuda compilation tools, release 12.4, V12.4.131'")
+    assert found(fake, "nvcc", PATH=path)["nvcc"].title == "nvcc is of CUDA 12.4"
+    fake.with_torch("2.14.0+cu130", cuda="13.0")
+    finding = found(fake, "nvcc", PATH=path)["cuda.nvcc-major"]
+    assert (finding.severity, finding.title) == (Severity.WARNING, "nvcc is of CUDA 12.4 and torch of CUDA 13.0")
+
+
+def test_an_nvcc_that_fails_has_no_version(fake: FakeMachine) -> None:
+    assert found(fake, "nvcc", PATH=nvcc(fake, "exit 1"))["nvcc"].title == "nvcc is of CUDA ?"
+
+
+def test_an_nvcc_beside_cuda_home_is_found_and_a_home_that_is_not_there_a_warning(fake: FakeMachine) -> None:
+    nvcc(fake, "echo release 13.0")
+    assert found(fake, "nvcc", PATH="/nowhere", CUDA_HOME=str(fake.home))["nvcc"].title == "nvcc is of CUDA 13.0"
+    assert found(fake, "nvcc", CUDA_HOME="/nowhere")["cuda.home"].fix == ("unset CUDA_HOME CUDA_PATH",)
+
+
+@pytest.mark.parametrize(("release", "severity"), [("2.5.1+cu124", Severity.ERROR), ("2.6.0+cu124", Severity.INFO)])
+def test_cuda_libraries_before_torchs_own_break_only_an_old_torch(
+    fake: FakeMachine, release: str, severity: Severity
+) -> None:
+    (fake.libraries / "libcudart.so.12").write_bytes(b"")
+    fake.with_torch(release, cuda="12.4")
+    assert found(fake, "nvcc")["cuda.ldpath"].severity is severity

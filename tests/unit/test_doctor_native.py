@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.config import load
 from modelfetch.doctor import Finding, Severity, conclude, doctor
-from modelfetch.doctor.probes.native import read_cuda
+from modelfetch.doctor.checks.cuda import check_cuda
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.probes.hardware import read_hardware
+from modelfetch.doctor.probes.native import CudaFacts, NvmlFacts, read_cuda
 from tests.unit.doctor_machine import LIBCUDA, LIBNVML, FakeMachine, compile_library
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +57,25 @@ def test_a_healthy_gpu_machine_has_no_error_and_no_warning(fake: FakeMachine) ->
     assert titles["cuda"] == "the CUDA driver starts and shows 1 GPU"
     assert titles["build"] == "driver and GPUs go with torch's CUDA 13.0"
     assert conclude(findings).sentence == "Nothing is wrong."
+
+
+def test_a_library_of_the_modules_own_version_is_well(fake: FakeMachine) -> None:
+    (fake.libraries / "libcuda.so.1").rename(fake.libraries / "libcuda.so.580.95.05")
+    (fake.libraries / "libcuda.so.1").symlink_to("libcuda.so.580.95.05")
+    assert not names_of_errors(examined(fake))
+
+
+def test_a_driver_without_a_gpu_is_no_fault(tmp_path: Path, compiled: Path) -> None:
+    fake = FakeMachine(tmp_path)
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    findings = examined(fake, FAKE_CUDA_INIT="100", FAKE_NVML_INIT="9")
+    assert not names_of_errors(findings)
+    assert "gpu.none" in {finding.name for finding in findings}
+
+
+def test_a_driver_that_does_not_say_which_cuda_it_serves_is_told_by_its_version_alone(fake: FakeMachine) -> None:
+    titles = {finding.name: finding.title for finding in examined(fake, FAKE_CUDA_API="0")}
+    assert titles["driver"] == "the driver is 580.95.05"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +135,8 @@ def test_a_gpu_that_the_build_holds_no_code_for_is_told_with_a_build_that_does(f
 def test_a_gpu_that_is_newer_than_the_build_is_a_warning(fake: FakeMachine) -> None:
     findings = examined(fake, FAKE_CUDA_CAPABILITY="130")
     assert not names_of_errors(findings)
-    assert [finding.severity for finding in findings if finding.name == "gpu.capability"] == [Severity.WARNING]
+    (finding,) = [finding for finding in findings if finding.name == "gpu.capability"]
+    assert (finding.severity, finding.effect) == (Severity.WARNING, "")
 
 
 @pytest.mark.parametrize(("folder", "code"), [("compat", "803"), ("compat", "804"), ("stubs", "34")])
@@ -125,6 +149,9 @@ def test_a_libcuda_from_elsewhere_is_the_cause_and_only_its_folder_leaves_the_pa
     primary = conclude(examined(fake, FAKE_CUDA_INIT=code, LD_LIBRARY_PATH=f"{wrong}:{fake.libraries}")).primary
     assert primary is not None
     assert (primary.name, primary.fix) == ("drv.compat-lib", (f"export LD_LIBRARY_PATH={fake.libraries}",))
+    alone = conclude(examined(fake, FAKE_CUDA_INIT=code, LD_LIBRARY_PATH=f"{wrong}/:")).primary
+    assert alone is not None
+    assert alone.fix == ("unset LD_LIBRARY_PATH",)
 
 
 def test_libraries_of_another_version_than_the_module_want_a_reboot(fake: FakeMachine) -> None:
@@ -155,6 +182,7 @@ def test_each_code_of_nvml_is_told_as_its_cause(fake: FakeMachine, code: str, na
 
 
 def test_a_container_that_lost_its_gpu_is_told_so(fake: FakeMachine) -> None:
+    assert "drv.nvml" in names_of_errors(examined(fake, FAKE_NVML_INIT="999"))
     fake.write(".dockerenv")
     primary = conclude(examined(fake, FAKE_NVML_INIT="999", FAKE_CUDA_INIT="999")).primary
     assert primary is not None
@@ -172,17 +200,31 @@ def test_a_variable_that_hides_every_gpu_is_the_cause(fake: FakeMachine, value: 
 
 @pytest.mark.parametrize("value", ["0", "GPU-4f2b", "MIG-4f2b", "0,7"])
 def test_a_variable_that_chooses_a_gpu_is_information(fake: FakeMachine, value: str) -> None:
-    findings = examined(fake, CUDA_VISIBLE_DEVICES=value)
+    findings = examined(fake, CUDA_VISIBLE_DEVICES=value, FAKE_NVML_COUNT="8")
     assert not names_of_errors(findings)
-    assert [finding.severity for finding in findings if finding.name == "gpu.visible"] == [Severity.INFO]
+    (finding,) = [finding for finding in findings if finding.name == "gpu.visible"]
+    assert (finding.severity, finding.title) == (
+        Severity.INFO,
+        f"CUDA_VISIBLE_DEVICES=`{value}` chooses among 8 GPUs",
+    )
 
 
 @pytest.mark.parametrize("how", ["SIGABRT", "hung"])
 def test_a_driver_that_dies_or_hangs_is_a_finding_and_what_it_said_before_is_kept(fake: FakeMachine, how: str) -> None:
     machine = fake.machine(FAKE_CUDA_ACT={"SIGABRT": "abort", "hung": "hang"}[how], FAKE_CUDA_API="12040")
-    facts = read_cuda(machine, None, limit_s=5.0)  # type: ignore[arg-type]  # it needs no settings
+    facts = read_cuda(machine, load(machine.environment), limit_s=5.0)
     assert (facts.ended, facts.init_code, facts.driver_api) == (how, None, 12040)
     assert Path(facts.library or "") == fake.libraries / "libcuda.so.1"
+
+
+def test_a_driver_that_hangs_is_told_so(fake: FakeMachine) -> None:
+    machine = fake.machine()
+    hardware = read_hardware(machine, load(machine.environment))
+    (finding,) = check_cuda(Facts([machine, hardware, CudaFacts(ended="hung"), NvmlFacts()]))
+    assert (finding.severity, finding.title) == (
+        Severity.CRASHED,
+        "the CUDA driver did not answer when asked to start",
+    )
 
 
 def test_a_driver_that_dies_is_the_cause_and_everything_else_is_still_told(fake: FakeMachine) -> None:

@@ -3,7 +3,8 @@
 - The code of `cuInit` decides; that `nvidia-smi` works says nothing about CUDA.
 - A driver that aborts or hangs in the child is a crash that is reported, not suffered.
 - A missing nvcc is information: torch brings its own CUDA, and only building extensions needs a toolkit.
-- CUDA libraries on LD_LIBRARY_PATH break torch before 2.6 and no later one; `libcuda.so.1` from elsewhere breaks all.
+- CUDA libraries on LD_LIBRARY_PATH break torch before 2.6 and are information for later ones, which pass them over;
+  `libcuda.so.1` from elsewhere breaks all.
 """
 
 from __future__ import annotations
@@ -104,7 +105,10 @@ def _no_library(hardware: HardwareFacts, error: str) -> Finding:
         advice, fix = "In Kubernetes, ask for `nvidia.com/gpu`.", CONTAINER_FIX
     else:
         name, title = "drv.no-library", "the driver's library `libcuda.so.1` cannot be opened"
-        advice, fix = "Install the driver's libraries in the version of its kernel module.", ("sudo ldconfig",)
+        advice = "Install the driver's libraries in the version of its kernel module."
+        fix = _with_branch(
+            ("sudo ldconfig", "sudo apt install libnvidia-compute-{branch}"), hardware.module_version or ""
+        )
     return Finding(
         name,
         Severity.ERROR,
@@ -249,13 +253,15 @@ def check_toolkit(facts: Facts) -> list[Finding]:
 
 
 def _shadowing(folders: tuple[str, ...], torch: TorchFacts) -> Finding:
-    breaks = bool(torch.cuda) and version(torch.release) < _TORCH_WITH_OWN_PATH
+    title = f"LD_LIBRARY_PATH names CUDA libraries in `{folders[0]}`"
+    if not torch.cuda or version(torch.release) >= _TORCH_WITH_OWN_PATH:
+        return note("cuda.ldpath", f"{title}, which torch passes over", folders=list(folders))
     return Finding(
         "cuda.ldpath",
-        Severity.ERROR if breaks else Severity.WARNING,
-        f"LD_LIBRARY_PATH puts the CUDA libraries of `{folders[0]}` before torch's own",
+        Severity.ERROR,
+        f"{title}, which torch {torch.release} takes instead of its own",
         {"folders": list(folders)},
-        effect="torch may load the wrong CUDA libraries" if breaks else "",
+        effect="torch loads the wrong CUDA libraries",
         rank=Rank.TORCH,
         fix=("unset LD_LIBRARY_PATH",),
         verify="modelfetch doctor nvcc",
