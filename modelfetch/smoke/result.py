@@ -25,6 +25,7 @@ from modelfetch.smoke.observations import (
     Ranked,
     Stack,
 )
+from modelfetch.smoke.prompts import QUERY
 from modelfetch.smoke.thinking import split
 from modelfetch.smoke.verdict import Case, Finding, Verdict, decide
 
@@ -142,7 +143,7 @@ def _spoken(case: Case) -> Spoken | None:
         return Spoken(first, None, None, answer, True, None)
     if ranked := case.last(Ranked):
         answer = f"{ranked.relevant:.3f} for an answer, {ranked.irrelevant:.3f} for a foreign text"
-        return Spoken("How do I bake bread at home?", None, None, answer, True, None)
+        return Spoken(QUERY, None, None, answer, True, None)
     if answered := case.last(Answered):
         return Spoken(answered.head, None, None, answered.detail or f"shape {list(answered.shape)}", True, None)
     return None
