@@ -26,7 +26,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": None}
 @click.command(epilog=_EPILOG)
 @click.argument("references", metavar="[REF...]", nargs=-1)
 @click.option("--repair", is_flag=True, help="Fetch again what is damaged, from any source that has its digest.")
-@click.option("--deep/--quick", default=True, help="Read every byte (default), or only files that were changed since.")
+@click.option("--deep/--quick", default=True, help="Read every byte (default), or only files that changed since.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
 @click.option("-q", "--quiet", is_flag=True, help="No progress; findings only.")
 @click.pass_context
@@ -53,8 +53,8 @@ def command(
     for error in report.repair_errors:
         say(f"not repaired: {error.render()}", style="red")
     if not report.ok:
-        if not repair and not quiet:
-            say("hint: modelfetch verify --repair fetches again what is damaged")
+        if not repair and any(finding.can_be_repaired for finding in report.findings):
+            say("hint: modelfetch verify --repair")
         context.exit(DigestMismatchError.exit_status)
 
 
@@ -65,19 +65,23 @@ def _repair(snapshot: Any, paths: frozenset[str]) -> None:
 
 
 def _tell(report: VerifyReport) -> None:
-    for finding in report.findings:
-        click.echo(click.style(_line(finding), fg=_COLOURS[finding.severity.value]))
+    # A blob that several snapshots share is a finding of each; a person reads it once.
+    for line, severity in {_line(finding): finding.severity for finding in report.findings}.items():
+        click.echo(click.style(line, fg=_COLOURS[severity.value]))
     read = f"read {format_bytes(report.checked_bytes)}"
     if report.ok:
         say(f"{read}: every file is as it was pulled", style="green")
     else:
-        say(f"{read}: {sum(finding.remains for finding in report.findings)} damaged", style="red")
+        damaged = {(finding.repo, finding.path) for finding in report.findings if finding.remains}
+        say(f"{read}: {len(damaged)} file(s) damaged", style="red")
 
 
 def _line(finding: Finding) -> str:
     line = f"{finding.severity.value}: {finding.repo} {finding.path}: {finding.problem.value}"
-    facts = [f"{name} {value}" for name, value in (("expected", finding.expected), ("got", finding.got)) if value]
-    line += f" ({', '.join(facts)})" if facts else ""
+    if finding.expected:
+        line += f" (expected {finding.expected}, got {finding.got})"
+    elif finding.got:
+        line += f" ({finding.got})"
     line += "; repaired" if finding.repaired else ""
     return f"{line}\n  hint: {finding.hint}" if finding.hint else line
 

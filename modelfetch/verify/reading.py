@@ -12,12 +12,14 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelfetch.store.hashing import blocks
 from modelfetch.verify.report import Problem
+
+_WAKE_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,20 @@ def read_all(targets: Sequence[Target], jobs: int, advanced: Callable[[Target, i
     biggest_first = sorted(targets, key=lambda target: target.size, reverse=True)
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify") as pool:
         try:
-            return list(pool.map(lambda target: _read(target, advanced, stop), biggest_first))
+            futures = [pool.submit(_read, target, advanced, stop) for target in biggest_first]
+            return [_result(future) for future in futures]
         finally:
-            # Leaving the pool waits for those that are reading; the ones in the queue are cancelled by then.
+            # Who reads ends at its next block; who has not begun never does.
             stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[Reading]) -> Reading:
+    while True:
+        # A signal that another thread caught is heard of only when this one wakes up.
+        done, _ = wait([future], timeout=_WAKE_EVERY_S)
+        if done:
+            return future.result()
 
 
 def _read(target: Target, advanced: Callable[[Target, int], None], stop: threading.Event) -> Reading:

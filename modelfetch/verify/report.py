@@ -41,6 +41,12 @@ class Problem(StrEnum):
     GONE_FROM_VIEW = "gone from view"
 
 
+# What fetching the file again mends. The rest is as the hub has it.
+_MENDED_BY_FETCHING = frozenset(
+    {Problem.MISSING, Problem.SHORT, Problem.LONG, Problem.CHANGED, Problem.UNREADABLE, Problem.BROKEN_LINK}
+)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was seen. `repaired` is true when it is no longer so."""
@@ -58,6 +64,11 @@ class Finding:
     def remains(self) -> bool:
         """Whether this fails the verification."""
         return self.severity is Severity.ERROR and not self.repaired
+
+    @property
+    def can_be_repaired(self) -> bool:
+        """Whether `--repair` helps."""
+        return self.remains and self.problem in _MENDED_BY_FETCHING
 
 
 @dataclass(frozen=True)

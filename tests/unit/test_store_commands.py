@@ -162,6 +162,23 @@ def test_verify_ends_with_status_8_and_names_the_file(
     assert "modelfetch verify --repair" in err
 
 
+def test_verify_says_a_shared_damage_once_and_offers_no_repair_of_what_the_hub_has_broken(
+    store: Store, snapshot: Snapshot, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bring(store, FILES, manifest_of(FILES, hub="modelscope", commit="f" * 40))
+    damage(store, FILES["config.json"])
+    assert run(["verify"]) == 8
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "1 file(s) damaged" in err
+    broken = {"model.safetensors": b"no header"}
+    bring(store, broken, manifest_of(broken, repo="owner/broken"))
+    assert run(["verify", "owner/broken"]) == 8
+    out, err = capfd.readouterr()
+    assert "bad safetensors (a header of" in out
+    assert "--repair" not in err
+
+
 def test_verify_json_is_one_document(store: Store, snapshot: Snapshot, capfd: pytest.CaptureFixture[str]) -> None:
     damage(store, FILES["config.json"])
     assert run(["verify", "--json"]) == 8

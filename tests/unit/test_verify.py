@@ -114,6 +114,19 @@ def test_each_damage_has_its_name_and_is_mended(
     assert not any((store.blobs.root / "damaged").glob("*"))
 
 
+def test_what_is_right_is_noted_whatever_else_is_damaged(store: Store, snapshot: Snapshot) -> None:
+    other = {"other.txt": b"other"}
+    bring(store, other, manifest_of(other, repo="owner/other"))
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    verify(store)
+    assert {found.manifest.repo: found.verified_at is not None for found in store.snapshots()} == {
+        "owner/name": False,
+        "owner/other": True,
+    }
+    verify(store, repair=refetch(store))
+    assert all(found.verified_at for found in store.snapshots())
+
+
 def test_a_changed_byte_is_told_with_both_digests(store: Store, snapshot: Snapshot) -> None:
     rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
     finding = verify(store).findings[0]
