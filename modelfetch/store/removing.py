@@ -36,7 +36,7 @@ def remove(store: Store, snapshots: Sequence[Snapshot], *, dry_run: bool) -> Rem
         StoreError: something cannot be removed.
     """
     others, unreadable = _others(store, snapshots)
-    views = _view_files(store, snapshots, others)
+    views = _view_files(store, snapshots)
     goes, stays = _snapshot_items(store, snapshots, views)
     if not dry_run:
         for snapshot in snapshots:
@@ -60,9 +60,9 @@ def _others(store: Store, snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot]
     return others, len(listing.damaged)
 
 
-def _view_files(store: Store, snapshots: Sequence[Snapshot], others: Sequence[Snapshot]) -> list[_ViewFiles]:
+def _view_files(store: Store, snapshots: Sequence[Snapshot]) -> list[_ViewFiles]:
     return [
-        _ViewFiles(snapshot, place, registry.owned(store, snapshot, place, others))
+        _ViewFiles(snapshot, place, registry.owned(store, snapshot, place, snapshots))
         for snapshot in snapshots
         for place in snapshot.views
     ]
@@ -108,8 +108,8 @@ def _same_commit(one: Snapshot, other: Snapshot) -> bool:
 def _foreign_links(store: Store, snapshots: Sequence[Snapshot], views: Sequence[_ViewFiles]) -> dict[str, int]:
     """For each payload the hard links that stay; names that go count only while they are there."""
     going: Counter[tuple[int, int]] = Counter()
-    names = [path for view in views for path in view.paths]
-    names += [snapshot.folder / path for snapshot in snapshots if not snapshot.plain for path in snapshot.paths]
+    names = {path for view in views for path in view.paths}
+    names |= {snapshot.folder / path for snapshot in snapshots if not snapshot.plain for path in snapshot.paths}
     for name in names:
         if identity := _identity(name):
             going[identity] += 1

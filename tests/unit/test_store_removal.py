@@ -145,6 +145,18 @@ def test_in_a_cache_what_another_commit_shows_stays(store: Store, tmp_path: Path
     assert {path.name for path in (tmp_path / "hub/models--owner--name/snapshots").iterdir()} == {OTHER_COMMIT}
 
 
+def test_commits_that_go_together_leave_nothing_in_a_cache(store: Store, tmp_path: Path) -> None:
+    newer = {**FILES, "config.json": b'{"newer": true}'}
+    for snapshot in (bring(store, FILES), bring(store, newer, manifest_of(newer, commit=OTHER_COMMIT))):
+        huggingface.link(store, snapshot, tmp_path / "hub")
+        modelscope.link(store, snapshot, tmp_path / "ms")
+    removal = remove(store, *store.matching(parse("owner/name")))
+    assert not (tmp_path / "hub/models--owner--name").exists()
+    assert not everything(tmp_path / "ms")
+    assert blobs(removal.stays) == []
+    assert store.usage().blobs == 0
+
+
 def test_the_last_to_show_its_commit_in_a_folder_takes_what_earlier_ones_left_there(
     store: Store, tmp_path: Path
 ) -> None:

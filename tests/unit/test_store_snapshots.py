@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -304,6 +305,20 @@ def test_reference_names_are_one_component_and_tell_revisions_apart(first: str, 
     assert "/" not in reference_name(first)
     assert len(reference_name(first).encode()) <= 240
     assert reference_name(first) != reference_name(None)
+
+
+@pytest.mark.parametrize(
+    ("revision", "name"),
+    [
+        (None, "default"),
+        ("default", "%64efault"),
+        ("feature/x+y", "feature%2Fx%2By"),
+        ("v" * 200, "v" * 200),
+        ("/" * 67, "%2F" * 66 + "%2" + "~" + hashlib.sha256(b"/" * 67).hexdigest()[:16]),
+    ],
+)
+def test_reference_names_are_as_the_page_says(revision: str | None, name: str) -> None:
+    assert reference_name(revision) == name
 
 
 def test_a_snapshot_of_nothing_is_a_snapshot(store: Store) -> None:

@@ -37,7 +37,7 @@ def link(store: Store, snapshot: Snapshot, directory: Path) -> View:
     return View(place, place.root, counts.linked, counts.copied, counts.copied_bytes, tuple(tree.saved), tuple(notes))
 
 
-def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
+def owned(store: Store, snapshot: Snapshot, root: Path, going: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
     """Nothing: the folder is the user's."""
     return []
 

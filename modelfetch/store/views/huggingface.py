@@ -73,24 +73,21 @@ def link(store: Store, snapshot: Snapshot, cache: Path) -> View:
     return View(place, repository.commit, linked, copied, copied_bytes, notes=notes)
 
 
-def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
-    """References, links, the tree and blobs, in this order, as far as they are ours and nobody else's in this cache."""
+def owned(store: Store, snapshot: Snapshot, root: Path, going: Sequence[Snapshot]) -> list[Path]:
+    """References, links, the tree and blobs, in this order: those of ours that nothing shows when `going` are gone."""
     repository = _Repository(root, snapshot.manifest)
-    links = [
-        link for entry in snapshot.entries if _is_ours(link := repository.commit / entry.path, _payload(store, entry))
-    ]
-    blobs = {_first_hop(link) for link in links} - set(links)
-    elsewhere = {
-        _first_hop(path)
-        for path in files_below(repository.folder / "snapshots")
-        if path.is_symlink() and path not in links
+    links = _links(store, snapshot, root)
+    gone = {
+        link for other in going if other.manifest.repo == snapshot.manifest.repo for link in _links(store, other, root)
     }
+    staying = {_first_hop(path) for path in files_below(repository.folder / "snapshots") if path not in gone}
+    blobs = {_first_hop(link) for link in links} - set(links) - staying
     heads = []
     tails = []
     if set(files_below(repository.commit)) <= set(links):
         heads = [path for path in files_below(repository.folder / "refs") if _text(path) == snapshot.manifest.commit]
         tails = [path for path in [repository.tree] if path.exists()]
-    return [*heads, *links, *tails, *sorted(blobs - elsewhere)]
+    return [*heads, *links, *tails, *sorted(blobs)]
 
 
 def missing(snapshot: Snapshot, root: Path) -> list[str]:
@@ -217,9 +214,15 @@ def _pointer_id(entry: Entry) -> str:
     return hashlib.sha1(b"blob %d\0%s" % (len(pointer), pointer.encode()), usedforsecurity=False).hexdigest()
 
 
-def _payload(store: Store, entry: Entry) -> Path:
-    assert entry.digests.sha256 is not None
-    return store.blob(entry.digests.sha256)
+def _links(store: Store, snapshot: Snapshot, root: Path) -> list[Path]:
+    """The names in the cache's snapshot that are still ours."""
+    folder = _Repository(root, snapshot.manifest).commit
+    ours = []
+    for entry in snapshot.entries:
+        assert entry.digests.sha256 is not None
+        if _is_ours(folder / entry.path, store.blob(entry.digests.sha256)):
+            ours.append(folder / entry.path)
+    return ours
 
 
 def _is_ours(link: Path, payload: Path) -> bool:

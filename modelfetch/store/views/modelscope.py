@@ -47,7 +47,7 @@ def link(store: Store, snapshot: Snapshot, cache: Path) -> View:
     return View(place, folder, counts.linked, counts.copied, counts.copied_bytes, notes=tuple(notes))
 
 
-def owned(store: Store, snapshot: Snapshot, root: Path, others: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
+def owned(store: Store, snapshot: Snapshot, root: Path, going: Sequence[Snapshot]) -> list[Path]:  # noqa: ARG001 - as every view answers
     """The files that are still what was put there, by this commit or by those that had the folder before."""
     tree = Tree(_repository(root, snapshot))
     ours = tree.ours(below=_below(snapshot))

@@ -26,9 +26,9 @@ def link(store: Store, snapshot: Snapshot, place: ViewPlace) -> View:
     return _KINDS[place.kind].link(store, snapshot, place.root)
 
 
-def owned(store: Store, snapshot: Snapshot, place: ViewPlace, others: Sequence[Snapshot]) -> list[Path]:
-    """What may be removed from the view, in this order, when `others` remain. Never anything of the user's."""
-    return _KINDS[place.kind].owned(store, snapshot, place.root, others)
+def owned(store: Store, snapshot: Snapshot, place: ViewPlace, going: Sequence[Snapshot]) -> list[Path]:
+    """What may be removed from the view, in this order, when all of `going` are. Never anything of the user's."""
+    return _KINDS[place.kind].owned(store, snapshot, place.root, going)
 
 
 def missing(snapshot: Snapshot, place: ViewPlace) -> list[str]:
