@@ -15,7 +15,7 @@ from modelfetch.demo_model import INSTALL
 from modelfetch.errors import ConfigError, SmokeError
 from tests.models import smollm2_folder
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STEPS = 8
 

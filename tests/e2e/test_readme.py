@@ -20,7 +20,7 @@ from tests.meta.readme import READMES, Step, commands, masked, steps
 from tests.models import smollm2_folder
 from tests.simulator import FakeHub
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 # What vllm is told to serve must be a folder with a model in it.
 _VLLM = '#!/bin/sh\n[ "$1" = serve ] && [ -f "$2/config.json" ]\n'
