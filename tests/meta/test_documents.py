@@ -56,6 +56,18 @@ def test_a_page_names_no_command_that_there_is_not(page: Path) -> None:
     assert named <= COMMANDS.keys() | ALIASES.keys()
 
 
+@pytest.mark.parametrize("page", _WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_tells_to_make_only_what_can_be_made(page: Path) -> None:
+    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[0].split()
+    told = set(re.findall(r"(?:`|^)make ([a-z0-9]+)\b", page.read_text(encoding="utf-8"), re.MULTILINE))
+    assert told <= set(targets)
+
+
+def test_ci_runs_what_a_person_types() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert re.findall(r"^make .*", script, re.MULTILINE) == ["make check", "make test"]
+
+
 def test_the_architecture_names_every_module_and_can_be_read_at_one_go() -> None:
     text = (FOLDER / "architecture.md").read_text(encoding="utf-8")
     assert [name for name in LAYER_OF if name not in text] == []
