@@ -40,7 +40,7 @@ def test_it_goes_the_whole_way_and_says_so_in_numbers(tmp_path: Path) -> None:
     assert re.search(r"killed \(SIGKILL\) when 1\d\d MB were safe", done.stdout)
     assert re.search(r"^   1\d\d MB fetched .*; [\d.]+ MB were sent twice", done.stdout, re.MULTILINE)
     assert "0 bytes fetched" in done.stdout
-    assert re.search(r"(PASS|WARN): ".*Paris.*"", done.stdout)
+    assert re.search(r'(PASS|WARN): ".*Paris.*"', done.stdout)
     # What it needed besides the model is gone, and nothing was written at home.
     assert [path.name for path in (tmp_path / "keep").iterdir()] == ["model"]
     assert [path for path in home.rglob("*") if path.is_file()] == []
