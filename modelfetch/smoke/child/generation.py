@@ -85,9 +85,15 @@ def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, A
         prompt_tokens=int(inputs["input_ids"].shape[1]),
         first_token_s=times[0] - started,
         decode_s=times[-1] - times[0],
-        same_again=again.ids[:REPEATED_TOKENS] == ids[:REPEATED_TOKENS],
+        same_again=_same_beginning(ids, again.ids),
         finite=all(bool(torch.isfinite(logits).all()) for logits in result.logits),
     )
+
+
+def _same_beginning(ids: list[int], again: list[int]) -> bool:
+    """As far as both go: either may have been cut off by the time."""
+    common = min(len(ids), len(again), REPEATED_TOKENS)
+    return ids[:common] == again[:common]
 
 
 def _write(model: Any, inputs: dict[str, Any], request: Request, max_new_tokens: int, clock: TokenClock) -> Any:
