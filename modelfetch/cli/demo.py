@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from modelfetch.cli._output import format_duration
 if TYPE_CHECKING:
     from modelfetch.demo import Event
 
+_LINE_WIDTH = 110
 _EPILOG = """\b
 Examples:
   modelfetch demo
@@ -63,5 +65,6 @@ class _Show:
                 click.secho(f"   $ {event.command}", fg="cyan")
             case Ended():
                 self.seconds += event.seconds
+                width = min(shutil.get_terminal_size((_LINE_WIDTH, 24)).columns, _LINE_WIDTH)
                 for line in event.lines:
-                    click.echo(f"   {line}")
+                    click.echo(click.wrap_text(line, width, initial_indent="   ", subsequent_indent="     "))

@@ -37,10 +37,11 @@ def test_it_goes_the_whole_way_and_says_so_in_numbers(tmp_path: Path) -> None:
     done = _demo(tmp_path / "keep", home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.findall(r"^(\d)  ", done.stdout, re.MULTILINE) == [str(number) for number in range(1, STEPS + 1)]
-    assert re.search(r"killed \(SIGKILL\) when 1\d\d MB were safe", done.stdout)
-    assert re.search(r"^   1\d\d MB fetched .*; [\d.]+ MB were sent twice", done.stdout, re.MULTILINE)
-    assert "0 bytes fetched" in done.stdout
-    assert re.search(r'(PASS|WARN): ".*Paris.*"', done.stdout)
+    told = " ".join(done.stdout.split())
+    assert re.search(r"killed \(SIGKILL\) when 1\d\d MB were safe", told)
+    assert re.search(r" 1\d\d MB fetched in [^;]*; [\d.]+ MB were sent twice", told)
+    assert "0 bytes fetched" in told
+    assert re.search(r'(PASS|WARN): "[^"]*Paris[^"]*"', told)
     # What it needed besides the model is gone, and nothing was written at home.
     assert [path.name for path in (tmp_path / "keep").iterdir()] == ["model"]
     assert [path for path in home.rglob("*") if path.is_file()] == []
