@@ -15,7 +15,7 @@ from pathlib import Path
 from modelfetch import config, events, reference
 from modelfetch.config import Settings
 from modelfetch.config.endpoints import send_tokens_to, with_endpoints
-from modelfetch.errors import DiskFullError, StoreError
+from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.http import Network
 from modelfetch.hubs import Resolution
 from modelfetch.manifest import Digests, Manifest
@@ -90,11 +90,18 @@ def _destination(store: Store, local_dir: Path | None) -> Destination:
     return FolderDestination(store, local_dir)
 
 
-def _device(path: Path) -> int:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path.stat().st_dev
+def _device(folder: Path) -> int:
+    """The file system that `folder` is on, or would be.
+
+    Raises:
+        UsageError: something that is no folder is in the way.
+    """
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(f"`{folder}` cannot be a folder", facts={"why": f"`{existing}` is a file"})
+    return existing.stat().st_dev
 
 
 def _check_room(plan: Plan, destination: Destination) -> None:

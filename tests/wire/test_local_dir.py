@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.errors import UsageError
 from tests.pulling import MIB, REPO, endpoint, noise, published_blobs, pull, settings
 from tests.simulator import FakeHub
 
@@ -51,6 +52,14 @@ def test_an_edit_in_the_folder_does_not_reach_the_store(tmp_path: Path) -> None:
         assert pulled.bytes_reused == pulled.bytes_total
         assert pulled.folder is not None
         assert (pulled.folder / "config.json").read_bytes() == FILES["config.json"]
+
+
+def test_a_folder_that_cannot_be_is_refused_before_the_first_byte(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with FakeHub({REPO: FILES}) as hub:
+        with pytest.raises(UsageError, match="cannot be a folder"):
+            pull(settings(tmp_path, endpoint(hub.url)), local_dir=tmp_path / "file" / "model")
+        assert hub.requests == []
 
 
 def test_on_another_disk_no_payload_passes_the_stores(tmp_path: Path, other_disk: Path) -> None:
