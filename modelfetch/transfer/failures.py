@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from modelfetch.errors import AccessError, DigestMismatchError, ModelfetchError, NoSourceError, NotFoundError
 from modelfetch.manifest import Digests, Entry
-from modelfetch.planning.retry import Fault, Kind
+from modelfetch.planning.retry import Fault, Kind, may_pass
 
 _OTHER_ENDPOINT = "try another endpoint with --endpoint, and report this to the hub"
 
@@ -29,11 +29,10 @@ def no_source_left(path: str, faults: Mapping[str, Fault]) -> ModelfetchError:
         return NotFoundError(
             f"`{path}` is listed but not there", facts=facts, hint="pull again: the listing may be old"
         )
-    return NoSourceError(
-        f"no source is left for `{path}`",
-        facts=facts,
-        hint="the same command goes on from here; --endpoint adds a source, modelfetch doctor looks at the network",
-    )
+    hint = "the same command goes on from here; --endpoint adds a source, modelfetch doctor looks at the network"
+    if any(_may_be_dialect(fault) for fault in faults.values()):
+        hint = "modelfetch pull --via sdk lets the hub's own client fetch it; --endpoint adds a source"
+    return NoSourceError(f"no source is left for `{path}`", facts=facts, hint=hint)
 
 
 def mismatch(entry: Entry, digests: Digests, endpoints: Iterable[str]) -> DigestMismatchError:
@@ -49,3 +48,13 @@ def mismatch(entry: Entry, digests: Digests, endpoints: Iterable[str]) -> Digest
         },
         hint=_OTHER_ENDPOINT,
     )
+
+
+def _may_be_dialect(fault: Fault) -> bool:
+    """Whether the hub's own client might be served where we are not: an answer came, and it may depend on who asks.
+
+    A file over 50 GB is such a case: Hugging Face answers 400 or 403 to whoever does not speak Xet.
+    """
+    if fault.kind is Kind.STATUS and fault.status is not None:
+        return 400 <= fault.status < 500 and fault.status not in {404, 410} and not may_pass(fault.status)
+    return fault.kind in {Kind.RANGE, Kind.ENCODED, Kind.MALFORMED}
