@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelfetch.cli._progress_json import JsonProgress
     from modelfetch.config import Settings
     from modelfetch.pull import Pulled, Request
+    from modelfetch.pull.request import Via
     from modelfetch.store import Snapshot
 
 _EPILOG = """\b
@@ -25,6 +26,7 @@ Examples:
   modelfetch pull Qwen/Qwen3-0.6B --source modelscope
   modelfetch pull Qwen/Qwen3-0.6B --endpoint https://hf-mirror.com
   modelfetch pull bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M --local-dir /data/qwen
+  modelfetch pull Qwen/Qwen3-0.6B --via sdk
 """
 
 
@@ -43,6 +45,13 @@ Examples:
     "--local-dir", type=click.Path(file_okay=False, path_type=Path), help="Put the files in this folder, too."
 )
 @click.option("--link/--no-link", default=True, help="Make the view that transformers finds (default: yes).")
+@click.option(
+    "--via",
+    type=click.Choice(["direct", "sdk"]),
+    default="direct",
+    show_default=True,
+    help="sdk: let the hub's own client fetch, for what only that can; verified all the same.",
+)
 @click.option("--connections", type=click.IntRange(1, 64), help="At most so many at once for each endpoint.")
 @click.option("--limit-rate", metavar="SIZE", help="Bytes per second, such as 20M.")
 @click.option("--offline", is_flag=True, help="Use no network: what the store has, or an error.")
@@ -66,6 +75,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     all_files: bool,
     local_dir: Path | None,
     link: bool,
+    via: Via,
     connections: int | None,
     limit_rate: str | None,
     offline: bool,
@@ -99,6 +109,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             all_files=all_files,
             local_dir=local_dir,
             link=link,
+            via=via,
             dry_run=dry_run,
         )
         for text in references

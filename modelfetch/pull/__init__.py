@@ -17,16 +17,15 @@ from modelfetch.config import Settings
 from modelfetch.config.endpoints import send_tokens_to, with_endpoints
 from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.http import Network
-from modelfetch.hubs import Resolution
 from modelfetch.manifest import Digests, Manifest
 from modelfetch.pull.asking import ask
+from modelfetch.pull.backends import choose
 from modelfetch.pull.known import known_plan
 from modelfetch.pull.plan import Plan, make_plan
 from modelfetch.pull.request import Pulled, PulledFile, Request
 from modelfetch.store import Destination, FolderDestination, Snapshot, Store, StoreDestination
 from modelfetch.store.views import folder as folder_view
 from modelfetch.store.views import huggingface as huggingface_view
-from modelfetch.transfer import Options, transfer
 from modelfetch.units import format_bytes
 
 __all__ = ["Pulled", "PulledFile", "Request", "pull", "run"]
@@ -62,17 +61,12 @@ def run(request: Request, *, settings: Settings, listener: events.Listener = eve
         settings = send_tokens_to(settings, request.send_tokens_to)
         network = Network()
         resolution = ask(request, settings, destination, network, listener)
-        plan = make_plan(request, resolution, destination, settings)
+        backend = choose(request.via, resolution, destination, network, settings)
+        plan = make_plan(request, resolution, destination, backend, settings)
         listener(plan.event())
         if not request.dry_run and plan.jobs:
             _check_room(plan, destination)
-            report = transfer(
-                plan.jobs,
-                landing=destination,
-                network=network,
-                options=_options(settings, resolution),
-                listener=listener,
-            )
+            report = backend.bring(plan.jobs, listener)
     seconds = time.monotonic() - began
     if request.dry_run:
         return Pulled(plan.manifest, plan.files(), None, None, None, seconds, plan.notes)
@@ -113,11 +107,6 @@ def _check_room(plan: Plan, destination: Destination) -> None:
             facts={"needed": format_bytes(needed), "free": format_bytes(free), "missing": format_bytes(needed - free)},
             hint="modelfetch ls shows what could go; MODELFETCH_HOME or --local-dir chooses another disk",
         )
-
-
-def _options(settings: Settings, resolution: Resolution) -> Options:
-    caps = {offer.endpoint.name: offer.endpoint.connections for offer in resolution.offers}
-    return Options(settings.connections, settings.limit_rate, caps)
 
 
 def _with_digests(manifest: Manifest, digests: Mapping[str, Digests]) -> Manifest:

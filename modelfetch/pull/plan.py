@@ -15,10 +15,11 @@ from modelfetch.errors import GatedError, NoSourceError
 from modelfetch.hubs import Offer, Resolution, credential_for
 from modelfetch.manifest import Digests, Entry, Manifest
 from modelfetch.planning.sources import Sources, sources_of
+from modelfetch.pull.backends import Backend
 from modelfetch.pull.request import PulledFile, Request
 from modelfetch.selection import Selection, select
 from modelfetch.store import Destination
-from modelfetch.transfer import Job, Source, resumable_bytes
+from modelfetch.transfer import Job, Source
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ class Plan:
         return tuple(come + left)
 
 
-def make_plan(request: Request, resolution: Resolution, destination: Destination, settings: Settings) -> Plan:
-    """The plan for what the endpoints offer.
+def make_plan(
+    request: Request, resolution: Resolution, destination: Destination, backend: Backend, settings: Settings
+) -> Plan:
+    """The plan for what the endpoints offer, as `backend` will carry it out.
 
     Raises:
         GatedError: the endpoint whose listing it is may not be shown a token that would open it.
@@ -74,9 +77,8 @@ def make_plan(request: Request, resolution: Resolution, destination: Destination
     )
     if jobs:
         _check_gate(resolution.manifest_offer, settings)
-    resumed = sum(resumable_bytes(destination.partial(job.entry), job.entry.size) for job in jobs)
     notes = (*_fact_notes(manifest), *selection.notes(), *_contradiction_notes(sources))
-    return Plan(manifest, selection, found, jobs, resumed, notes)
+    return Plan(manifest, selection, found, jobs, backend.resumable_bytes(jobs), notes)
 
 
 def select_files(request: Request, manifest: Manifest) -> Selection:

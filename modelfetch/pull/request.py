@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from modelfetch.manifest import Manifest
 from modelfetch.reference import Reference
 from modelfetch.store import Snapshot
 from modelfetch.transfer import Report
+
+Via = Literal["direct", "sdk"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Request:
     """What is asked for. `source` and `endpoints` narrow the places; `include`, `exclude` and `all_files` the files.
 
     `local_dir` also puts the files in a plain folder; `link` makes the view that huggingface_hub and transformers read.
+    `via` chooses who brings the bytes: modelfetch itself, or the hub's own client.
     """
 
     reference: Reference
@@ -27,6 +31,7 @@ class Request:
     all_files: bool = False
     local_dir: Path | None = None
     link: bool = True
+    via: Via = "direct"
     dry_run: bool = False
 
 

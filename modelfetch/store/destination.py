@@ -20,6 +20,10 @@ class Destination(Protocol):
     def filesystem(self) -> Path:
         """An existing path on the disk that the bytes will need room on."""
 
+    @property
+    def partials(self) -> Path:
+        """The folder of all unfinished downloads, on the disk of their final names. Not made here."""
+
     def find(self, entry: Entry) -> Digests | None:
         """Both digests of the entry's bytes when they need not be fetched. Changes nothing; may read a file."""
 
@@ -48,6 +52,10 @@ class StoreDestination:
     @property
     def filesystem(self) -> Path:
         return self._store.home
+
+    @property
+    def partials(self) -> Path:
+        return self._store.partials
 
     def find(self, entry: Entry) -> Digests | None:
         return self._store.find(entry.digests, entry.size)

@@ -41,11 +41,15 @@ class FolderDestination:
         """The files that were kept aside for the user."""
         return tuple(self._tree.saved)
 
+    @property
+    def partials(self) -> Path:
+        return self._tree.state / "partial-v1"
+
     def find(self, entry: Entry) -> Digests | None:
         return self._tree.find(entry.path, entry) or self._store.find(entry.digests, entry.size)
 
     def partial(self, entry: Entry) -> Path:
-        return self._tree.state / "partial-v1" / entry.digests.strongest
+        return self.partials / entry.digests.strongest
 
     def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
         self._tree.put(entry.path, data, digests)

@@ -88,9 +88,14 @@ class Store:
         """Where the blob is, or would be."""
         return self.blobs.path(sha256)
 
+    @property
+    def partials(self) -> Path:
+        """The folder of all unfinished downloads. Not made here."""
+        return self.home / _PARTIALS
+
     def partial(self, digests: Digests) -> Path:
         """The folder for the unfinished download of a blob. Not made here."""
-        return self.home / _PARTIALS / digests.strongest
+        return self.partials / digests.strongest
 
     def publish(self, data: Path, digests: Digests) -> Path:
         """Move a verified file in, or drop it when the blob is here already. See `Blobs.publish`."""

@@ -16,6 +16,7 @@ LAYERS = (
     ["errors", "redact", "units", "reference", "manifest", "events", "diskfaults", "selection", "planning", "config"],
     ["http"],
     ["hubs", "transfer", "store"],
+    ["sdk"],
     ["pull", "verify", "smoke", "doctor", "serve"],
     ["demo_model"],
     ["demo"],

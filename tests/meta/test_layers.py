@@ -47,7 +47,8 @@ def test_only_the_command_line_knows_click_and_progress_bars() -> None:
 
 
 def test_only_the_http_module_talks_http() -> None:
-    assert _offenders(lambda module: module.top != "http", HTTP_LIBRARIES) == []
+    # The child of `sdk` holds a hub's own client to the token's rule, in the library that this client talks through.
+    assert _offenders(lambda module: module.top != "http" and module.name != "sdk.child", HTTP_LIBRARIES) == []
 
 
 def test_only_a_child_process_imports_the_heavy_stack() -> None:
@@ -74,7 +75,7 @@ def test_a_file_in_cli_without_an_underscore_is_a_command() -> None:
     assert {name for name in files if not name.startswith("_")} == COMMANDS.keys()
 
 
-@pytest.mark.parametrize("group", ["dependencies", "smoke"])
+@pytest.mark.parametrize("group", ["dependencies", "smoke", "sdk"])
 def test_what_is_declared_is_imported(group: str) -> None:
     declared = _declared(group)
     imported = {canonicalize_name(name) for names in _foreign_imports().values() for name in names}
@@ -84,7 +85,7 @@ def test_what_is_declared_is_imported(group: str) -> None:
 
 
 def test_what_is_imported_is_declared() -> None:
-    declared = _declared("dependencies") | _declared("smoke")
+    declared = _declared("dependencies") | _declared("smoke") | _declared("sdk")
     undeclared = {
         module: names
         for module, names in _foreign_imports().items()
