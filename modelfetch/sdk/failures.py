@@ -104,7 +104,7 @@ def failed(causes: Sequence[Cause], order: Order, scratch: Scratch) -> Modelfetc
     clear = [(cause, meaning) for cause in causes if (meaning := _meaning(cause))]
     cause, meaning = clear[0] if clear else (causes[0], NoSourceError)
     facts: dict[str, object] = {"said": cause}
-    if not clear and len(causes) > 1:
+    if not clear and causes[-1].message != cause.message:
         facts["because"] = causes[-1]
     return _error(meaning, "did not bring", facts, order, scratch)
 

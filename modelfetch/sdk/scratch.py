@@ -31,10 +31,11 @@ class Scratch:
     """The scratch folder at `folder`, which need not exist."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = folder / "files"
-        self.home = folder / "home"
-        self.log = folder / "log"
+        # The client has another working folder, and takes nothing relative to ours.
+        self.folder = folder.absolute()
+        self.files = self.folder / "files"
+        self.home = self.folder / "home"
+        self.log = self.folder / "log"
         self._claim: Claim | None = None
         self._beat_at = 0.0
 

@@ -85,6 +85,11 @@ def test_where_nothing_is_clear_the_first_cause_and_the_last_are_told() -> None:
     assert (error.facts["said"], error.facts["because"]) == (outer, inner)
 
 
+def test_the_same_words_are_not_told_twice() -> None:
+    causes = [Cause(HTTP_ERROR, "500 for that", 500), Cause(("HTTPStatusError", "HTTPError"), "500 for that", 500)]
+    assert "because" not in failed(causes, order(), SCRATCH).facts
+
+
 @pytest.mark.parametrize("kinds", [HTTP_ERROR, ("PermissionDeniedError", *API_ERROR)])
 def test_a_refusal_from_where_the_hub_redirected_to_is_no_answer_about_access(kinds: tuple[str, ...]) -> None:
     assert type(failed([Cause(kinds, "expired", 403, elsewhere=True)], order(), SCRATCH)) is NoSourceError

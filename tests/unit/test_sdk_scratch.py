@@ -32,6 +32,12 @@ def begun(scratch: Scratch) -> Path:
     return scratch.files / f"{ENTRY.path}.incomplete"
 
 
+def test_its_places_mean_the_same_in_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scratch = Scratch(Path("sdk-0"))
+    assert {place.parent for place in (scratch.files, scratch.home, scratch.log)} == {tmp_path / "sdk-0"}
+
+
 def test_a_second_owner_waits_and_says_for_whom(tmp_path: Path) -> None:
     heard, entered, leave = Heard(), threading.Event(), threading.Event()
 
