@@ -1,18 +1,22 @@
 """How often an endpoint failed for a file since it last made progress.
 
-Sixteen lanes that break in the same moment are one incident: only a try that began after the last failure counts anew.
+- Sixteen lanes that break in the same moment are one incident: only a try that began after the last failure counts
+  anew.
+- Wrong digests are counted by themselves: a connection that broke says nothing about the bytes.
+- An endpoint that says it is asked too much is left alone as a whole, for as long as is waited for the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modelfetch.planning.retry import Decision, Fault, decide, throttles
+from modelfetch.planning.retry import Decision, Fault, Kind, decide, throttles
 
 
 @dataclass
 class _Record:
     attempts: int = 0
+    wrong: int = 0
     failed_at: float = float("-inf")
 
 
@@ -34,10 +38,12 @@ class Health:
         self.failures[endpoint] = self.failures.get(endpoint, 0) + 1
         self.last.setdefault(key, {})[endpoint] = fault
         record = self._records.setdefault((endpoint, key), _Record())
-        if began >= record.failed_at:
+        if fault.kind is Kind.DIGEST:
+            record.wrong += 1
+        elif began >= record.failed_at:
             record.attempts += 1
             record.failed_at = now
-        decision = decide(fault, record.attempts, jitter)
+        decision = decide(fault, record.wrong if fault.kind is Kind.DIGEST else record.attempts, jitter)
         if throttles(fault):
             until = now + decision.wait_s
             self._paused_until[endpoint] = max(until, self._paused_until.get(endpoint, 0.0))

@@ -1,12 +1,13 @@
 """What is done about a fault: the one place where retrying is decided, for metadata and data alike.
 
-- A fault of the transport (no connection, a cut, a stall, a short body), 408, 429 and 5xx may pass: wait, try again.
-- An expired link (401, 403, 404 or 410 from where a redirect led) is asked for again at its hub, at once.
+- A fault of the transport (no name, no connection, no way through the proxy, a cut, a stall, a short body, another
+  range, an encoding), 408, 425, 429 and 5xx may pass: wait, try again.
+- An expired link (400, 401, 403, 404 or 410 from where a redirect led) is asked for again at its hub, at once.
 - 401, 403 and 404 from the hub itself are answers. They are never tried again and never got round.
 - A connection that breaks off after progress is replaced at once; without progress, waits grow.
 - Bytes with a wrong digest are fetched once more, then never again from there.
 - What the endpoint asks for (Retry-After in seconds or as a date, RateLimit) is honoured up to `MAX_WAIT_S`; beyond
-  it, the endpoint is given up instead of waited for.
+  it, the endpoint is given up instead of waited for. Who asks for no wait at all gets the usual one.
 - Attempts are counted since the last progress: a link that breaks every few megabytes is slow, not dead.
 """
 
@@ -21,12 +22,12 @@ from enum import Enum
 
 MAX_ATTEMPTS = 6
 FIRST_WAIT_S = 0.25
-LONGEST_BACKOFF_S = 15.0
 # Hugging Face counts in windows of five minutes: a longer wish than this is a refusal.
 MAX_WAIT_S = 330.0
 
-_RATELIMIT_RESET = re.compile(r"(?:^|[;,\s])t\s*=\s*(\d+(?:\.\d+)?)")
-_RATELIMIT_LEFT = re.compile(r"(?:^|[;,\s])r\s*=\s*(\d+)")
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_RATELIMIT_RESET = re.compile(r"(?:^|[;\s])t\s*=\s*([0-9]+(?:\.[0-9]+)?)")
+_RATELIMIT_LEFT = re.compile(r"(?:^|[;\s])r\s*=\s*([0-9]+)")
 
 
 class Kind(Enum):
@@ -100,7 +101,7 @@ def decide(fault: Fault, attempt: int, jitter: float) -> Decision:
     """
     if attempt >= MAX_ATTEMPTS:
         return Decision(Action.GIVE_UP)
-    backoff = min(LONGEST_BACKOFF_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * (0.5 + jitter / 2)
+    backoff = FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + jitter / 2)
     if fault.kind is Kind.STATUS and fault.status is not None:
         return _decide_status(fault, fault.status, attempt, backoff)
     if fault.kind is Kind.DIGEST:
@@ -113,11 +114,10 @@ def decide(fault: Fault, attempt: int, jitter: float) -> Decision:
 def _decide_status(fault: Fault, status: int, attempt: int, backoff: float) -> Decision:
     if fault.redirected and status in _EXPIRED_STATUS:
         return Decision(Action.ASK_HUB_AGAIN, 0.0 if attempt == 1 else backoff)
-    if not may_pass(status):
+    asked_s = fault.wait_s or 0.0
+    if not may_pass(status) or asked_s > MAX_WAIT_S:
         return Decision(Action.GIVE_UP)
-    if fault.wait_s is None:
-        return Decision(Action.AGAIN, backoff)
-    return Decision(Action.AGAIN, fault.wait_s) if fault.wait_s <= MAX_WAIT_S else Decision(Action.GIVE_UP)
+    return Decision(Action.AGAIN, max(asked_s, backoff))
 
 
 def may_pass(status: int) -> bool:
@@ -131,23 +131,29 @@ def throttles(fault: Fault) -> bool:
 
 
 def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the endpoint asks to wait, in seconds; None when it does not say.
+    """How long the endpoint asks to wait, in seconds; None when it does not say, or nothing that can be understood.
 
-    `headers` are in lower case. Read are Retry-After (seconds, or an HTTP date against `now`) and RateLimit's `t`,
-    the latter only when nothing is left of the quota, and both in their older `x-ratelimit-*` spelling.
+    `headers` are in lower case. Retry-After (seconds, or an HTTP date against `now`) comes before RateLimit, whose `t`
+    counts for a quota of which nothing is left.
     """
-    retry_after = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", retry_after):
-        return float(retry_after)
-    if retry_after:
-        try:
-            moment = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - now).total_seconds())
-    rate_limit = headers.get("ratelimit", "")
-    left, reset = _RATELIMIT_LEFT.search(rate_limit), _RATELIMIT_RESET.search(rate_limit)
-    if left and reset and int(left.group(1)) == 0:
-        return float(reset.group(1)) + 1.0
-    return None
+    wait_s = _retry_after(headers.get("retry-after", "").strip(), now)
+    if wait_s is not None:
+        return wait_s
+    waits = [
+        float(reset.group(1)) + 1.0
+        for quota in headers.get("ratelimit", "").split(",")
+        if (reset := _RATELIMIT_RESET.search(quota)) and (left := _RATELIMIT_LEFT.search(quota)) and not int(left[1])
+    ]
+    return max(waits, default=None)
+
+
+def _retry_after(text: str, now: datetime) -> float | None:
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        # OverflowError: an offset from UTC of more digits than a number in C has.
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

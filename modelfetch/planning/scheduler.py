@@ -301,21 +301,22 @@ class Scheduler:
         ]
         for victim in sorted(candidates, key=lambda lease: (lease.eta(now), lease.remaining), reverse=True):
             eta, missing = victim.eta(now), self._not_begun(victim)
-            if not missing:
+            if missing is None:
                 continue
-            if eta > STEAL_IF_LATER_THAN_S and not victim.whole and len(missing[-1]) >= 2 * SMALLEST_SHARE:
-                middle = missing[-1].start + len(missing[-1]) // 2
-                victim.stop = middle
-                return Lease(victim.key, endpoint, lane, middle, missing[-1].stop, now)
+            if eta > STEAL_IF_LATER_THAN_S and not victim.whole and len(missing) >= 2 * SMALLEST_SHARE:
+                victim.stop = missing.start + len(missing) // 2
+                return Lease(victim.key, endpoint, lane, victim.stop, missing.stop, now)
             if self._would_win(victim, lane, endpoint, eta):
-                start, stop = missing[0].start, missing[0].stop
+                start, stop = missing.start, missing.stop
                 return Lease(victim.key, endpoint, lane, start, stop, now, whole=victim.whole, racing=True)
         return None
 
-    def _not_begun(self, lease: Lease) -> list[Span]:
-        """What of the lease somebody else could bring: not done, and not being written."""
+    def _not_begun(self, lease: Lease) -> Span | None:
+        """What of the lease somebody else could bring: not being written, and not brought by an earlier racer."""
         begin = lease.first + lease.writing
-        return list(self._files[lease.key].done.gaps(Span(begin, lease.stop))) if begin < lease.stop else []
+        if begin >= lease.stop:
+            return None
+        return next(iter(self._files[lease.key].done.gaps(Span(begin, lease.stop))), None)
 
     def _is_busy(self, key: str, endpoint: str) -> bool:
         return any(lease.key == key and lease.endpoint == endpoint for lease in self._leases)

@@ -2,9 +2,13 @@
 
 - Bytes whose sender is unknown (from an interrupted run) are suspected first, then every endpoint but the manifest's
   own, the one that sent least first, then the manifest's own.
-- A suspect's bytes are fetched again from the others; from itself only when there is no other, and only once.
+- A suspect's bytes are fetched again from the others, and the suspect is not asked any more.
 - Where others send them, every piece is compared with what it replaces. The first that differs shows who was wrong;
-  whether it was all that was wrong is then tried at once, before more is fetched.
+  whether it was all that was wrong is then tried at once, before more is fetched. Who was wrong twice is replaced in
+  full: every trial hashes the whole file.
+- When one suspect is left who sent everything, and it is wrong, that one is proven wrong: it is out for good, and those
+  that were replaced before are asked again.
+- A suspect is asked again itself only when there never was another, or others sent other wrong bytes, and only once.
 """
 
 from __future__ import annotations
@@ -19,11 +23,12 @@ UNKNOWN = ""
 
 @dataclass(frozen=True)
 class Replacement:
-    """`spans` are to be fetched again; not from `suspect`, unless `from_itself`."""
+    """`spans` are to be fetched again, not from `suspect` unless `from_itself`; those `readmitted` may send again."""
 
     suspect: str
     spans: tuple[Span, ...]
-    from_itself: bool
+    from_itself: bool = False
+    readmitted: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -31,8 +36,12 @@ class Suspects:
     """The search for the wrong sender of one file."""
 
     owner: str
-    _replaced: set[str] = field(default_factory=set)
     current: str | None = None
+    _replaced: set[str] = field(default_factory=set)
+    _benched: set[str] = field(default_factory=set)
+    _found: set[str] = field(default_factory=set)
+    _proven: set[str] = field(default_factory=set)
+    _differed: bool = False
 
     def next(self, whole: Span, senders: Mapping[str, SpanSet], endpoints: Iterable[str]) -> Replacement | None:
         """Whose bytes to replace now; None when everybody's were, and the digest still does not match."""
@@ -49,12 +58,29 @@ class Suspects:
         suspect = min(untried, key=lambda name: (name != UNKNOWN, name == self.owner, len(known[name])))
         self._replaced.add(suspect)
         self.current = suspect
-        others = set(endpoints) - {suspect, UNKNOWN}
-        if not others:
-            # Only itself is left to ask, so all of it is fetched again.
-            return Replacement(suspect, (whole,), from_itself=True)
-        return Replacement(suspect, tuple(known[suspect]), from_itself=False)
+        if set(endpoints) - {suspect}:
+            self._benched |= {suspect} - {UNKNOWN}
+            return Replacement(suspect, tuple(known[suspect]))
+        return self._replace_the_last(suspect, whole, sent_all=len(known[suspect]) == len(whole))
 
-    def found(self) -> None:
-        """A piece of the current suspect differs. The rest of its bytes can be doubted again."""
-        self._replaced.discard(self.current or UNKNOWN)
+    def found(self) -> bool:
+        """A piece of the current suspect differs; returns whether to try the digest before more is fetched."""
+        assert self.current is not None
+        self._differed = True
+        if self.current in self._found | self._proven:
+            return False
+        self._found.add(self.current)
+        self._replaced.discard(self.current)  # the rest of its bytes can be doubted again
+        return True
+
+    def _replace_the_last(self, suspect: str, whole: Span, *, sent_all: bool) -> Replacement | None:
+        readmitted = frozenset(self._benched - {suspect})
+        if readmitted and sent_all:
+            self._proven.add(suspect)
+            self._replaced = self._proven | {UNKNOWN}
+            self._benched = set()
+            self._differed = False
+            return Replacement(suspect, (whole,), readmitted=readmitted)
+        if self._proven and not self._differed:
+            return None  # the others sent the very same bytes: it is the listing that is wrong
+        return Replacement(suspect, (whole,), from_itself=True)

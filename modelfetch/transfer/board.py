@@ -301,6 +301,8 @@ class Board:
                 for span in replacement.spans:
                     self._scheduler.reopen(key, span)
                     file.partial.forget(span)
+                for endpoint in replacement.readmitted:
+                    self._scheduler.readmit(key, endpoint)
                 if not replacement.from_itself and replacement.suspect != UNKNOWN:
                     self._scheduler.drop(key, replacement.suspect)
                 self._changed.notify_all()
@@ -324,11 +326,11 @@ class Board:
         self.listener(events.FileDone(key, self.jobs[key].entry.size, reused=False))
 
     def _stop_doubting(self, file: ActiveFile) -> None:
-        """A wrong piece was found: take the others for right until the digest says otherwise."""
-        file.suspects.found()
-        for span in file.doubted:
-            self._scheduler.restore(file.key, span)
-            file.partial.note(span)
+        """A wrong piece was found: take the others for right until the digest says otherwise, the first time."""
+        if file.suspects.found():
+            for span in file.doubted:
+                self._scheduler.restore(file.key, span)
+                file.partial.note(span)
         file.doubted = SpanSet()
 
     def _follow_with_hashing(self, file: ActiveFile) -> None:

@@ -108,3 +108,12 @@ def test_the_same_bytes_from_another_hub_cost_no_second_copy(tmp_path: Path) -> 
         assert hub.bytes_sent() == sent
         assert pulled.manifest.hub == "modelscope"
         assert contents(pulled) == FILES
+
+
+def test_the_manifests_own_endpoint_may_lie_as_well(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=8e6) as liar, FakeHub({REPO: FILES}, rate=8e6) as honest:
+        liar.set_faults(Fault(FlipEverywhere(), LARGE, times=None))
+        pulled = pull(settings(tmp_path, endpoint(liar.url, name="liar"), endpoint(honest.url, name="honest")))
+        assert contents(pulled) == FILES
+        assert pulled.report is not None
+        assert pulled.report.wrong_senders == {LARGE: ("liar",)}
