@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from modelfetch.cli._progress_json import JsonProgress
     from modelfetch.config import Settings
     from modelfetch.pull import Pulled, Request
-    from modelfetch.pull.request import Via
     from modelfetch.store import Snapshot
 
 _EPILOG = """\b
@@ -36,7 +35,9 @@ Examples:
     "--source", metavar="NAME", help="auto, huggingface (hf), modelscope (ms), or an endpoint of mirrors.yaml."
 )
 @click.option("--endpoint", "endpoints", metavar="NAME|URL", multiple=True, help="Only from here; may be repeated.")
-@click.option("--send-token-to", "origins", metavar="ORIGIN", multiple=True, help="An origin that may see your token.")
+@click.option(
+    "--send-token-to", "send_tokens_to", metavar="ORIGIN", multiple=True, help="An origin that may see your token."
+)
 @click.option("--revision", metavar="R", help="A branch, a tag or a commit; the default branch otherwise.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Exactly these files; may be repeated.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Not these files; may be repeated.")
@@ -63,28 +64,16 @@ Examples:
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notes; errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell every step and fault.")
-def command(  # noqa: PLR0913 - one parameter for each option
+def command(  # noqa: PLR0913 - the options that are not fields of a request
     *,
     references: tuple[str, ...],
-    source: str | None,
-    endpoints: tuple[str, ...],
-    origins: tuple[str, ...],
     revision: str | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    all_files: bool,
-    local_dir: Path | None,
-    link: bool,
-    via: Via,
-    connections: int | None,
-    limit_rate: str | None,
-    offline: bool,
-    dry_run: bool,
     smoke: bool,
     as_json: bool,
     progress: str,
     quiet: bool,
     verbose: bool,
+    **choices: Any,
 ) -> int:
     """Bring models: fast, whole, verified, and kept once for every tool.
 
@@ -97,23 +86,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from modelfetch.pull import Request, run
     from modelfetch.reference import parse
 
-    settings = _with_options(config.load(), connections, limit_rate, offline=offline)
-    requests = [
-        Request(
-            reference=parse(text).at(revision),
-            source=source,
-            endpoints=endpoints,
-            send_tokens_to=origins,
-            include=include,
-            exclude=exclude,
-            all_files=all_files,
-            local_dir=local_dir,
-            link=link,
-            via=via,
-            dry_run=dry_run,
-        )
-        for text in references
-    ]
+    settings = _with_options(
+        config.load(), choices.pop("connections"), choices.pop("limit_rate"), choices.pop("offline")
+    )
+    # What is left of the options are fields of a request, by name.
+    requests = [Request(parse(text).at(revision), **choices) for text in references]
     documents, status = [], 0
     for request in requests:
         with _listener(progress, quiet=quiet, verbose=verbose) as listener:
@@ -132,7 +109,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     return status
 
 
-def _with_options(settings: Settings, connections: int | None, limit_rate: str | None, *, offline: bool) -> Settings:
+def _with_options(settings: Settings, connections: int | None, limit_rate: str | None, offline: bool) -> Settings:
     from modelfetch.config import parse_size
 
     return replace(
