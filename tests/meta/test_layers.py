@@ -21,7 +21,7 @@ HTTP_LIBRARIES = {"http.client", "urllib.request", "urllib3", "requests", "httpx
 
 
 def test_every_module_has_its_layer() -> None:
-    # `modelfetch/__init__.py` names the verbs for whoever imports the package, and imports none until it is used.
+    # `modelfetch/__init__.py` is above them all and imports none.
     assert {module.top for module in modules()} - {""} == LAYER_OF.keys()
 
 
@@ -95,9 +95,8 @@ def test_what_is_imported_is_declared() -> None:
 
 
 def _may_import(importer: str, target: str) -> bool:
-    lowest = 0
     above, below = LAYER_OF.get(importer, len(LAYERS)), LAYER_OF[target]
-    return below < above or below == above == lowest
+    return below < above or below == above == 0
 
 
 def _imports_of_ours() -> Iterator[tuple[Module, str]]:
