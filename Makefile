@@ -20,9 +20,6 @@ test: $(VENV)/test.installed
 e2e: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m e2e
 
-bench: $(VENV)/test.installed
-	$(BIN)/python -m bench
-
 check: $(VENV)/check.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
