@@ -64,13 +64,13 @@ def test_every_kind_is_in_one_of_the_rules() -> None:
     assert PASSING_KINDS | HOPELESS_KINDS | {Kind.STATUS, Kind.DIGEST} == set(Kind)
 
 
-@pytest.mark.parametrize("kind", sorted(PASSING_KINDS, key=lambda kind: kind.name))
+@pytest.mark.parametrize("kind", sorted(PASSING_KINDS, key=str))
 def test_a_fault_of_the_transport_is_tried_again(kind: Kind) -> None:
     actions = [decide(Fault(kind), attempt, 0.5).action for attempt in range(1, MAX_ATTEMPTS + 1)]
     assert actions == [Action.AGAIN] * (MAX_ATTEMPTS - 1) + [Action.GIVE_UP]
 
 
-@pytest.mark.parametrize("kind", sorted(HOPELESS_KINDS, key=lambda kind: kind.name))
+@pytest.mark.parametrize("kind", sorted(HOPELESS_KINDS, key=str))
 def test_what_cannot_pass_is_not_tried_again(kind: Kind) -> None:
     assert decide(Fault(kind), 1, 0.5) == Decision(Action.GIVE_UP)
 

@@ -38,7 +38,7 @@ def span_of(lease: Lease) -> Span:
 
 def test_the_rules_hold_whatever_lanes_do_in_whatever_order(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it so
+    run_state_machine_as_test(
         Transfer,
         settings=settings(
             max_examples=60,
@@ -238,9 +238,9 @@ def test_a_racer_whose_rival_gave_up_is_helped_like_any_other_lane() -> None:
     late = take(scheduler, 0, endpoint="b")
     write(scheduler, late, 2 * PIECE - SMALLEST_SHARE)
     racer = take(scheduler, 1, LATE)
-    assert racer.racing
+    raced = racer.racing
     scheduler.release(late, LATE)
-    assert not racer.racing
+    assert (raced, racer.racing) == (True, False)
     helper = take(scheduler, 2, 2 * LATE)
     assert helper.racing
     assert span_of(helper) == span_of(racer)
