@@ -179,6 +179,11 @@ class TestHuggingFace:
             view = huggingface.link(store, snapshot, tmp_path / "hub")
         assert contents(view.folder) == FILES
 
+    def test_only_a_large_file_is_locked(self, store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
+        huggingface.link(store, snapshot, tmp_path / "hub")
+        locks = {lock.name for lock in (tmp_path / "hub" / ".locks" / REPOSITORY).iterdir()}
+        assert locks == {f"{SHA256}.lock"}
+
     def test_a_cache_that_backups_leave_out_is_marked_once(
         self, store: Store, snapshot: Snapshot, tmp_path: Path
     ) -> None:

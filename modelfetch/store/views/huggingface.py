@@ -4,7 +4,7 @@
 - Readers go from `refs/` to `snapshots/`: a reference appears when everything it leads to is there.
 - `trees/<commit>.json` is written only for a whole listing: offline, the client refuses one that lacks a listed file.
 - Every snapshot gets a reference, or `hf cache prune` would take it for detached.
-- The client's lock is taken as a courtesy, for a few seconds; what makes it safe is the rename.
+- The client's lock of a large file is taken as a courtesy, for a few seconds; what makes it safe is the rename.
 - The client's own shared store, `<hub>/blobs/`, is not touched.
 """
 
@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,8 @@ class _Repository:
         make_folder(link.parent)
         make_folder(self.blobs)
         if not leads_to(blob, payload):
-            with self._locked(blob.name):
+            # A small file comes sooner than a lock: that client's own download of it is not worth a wait.
+            with self._locked(blob.name) if entry.lfs else nullcontext():
                 if not self._put_blob(blob, payload):
                     return self._put_file(link, payload, entry)
         with self._temporary(blob.name) as temporary:
