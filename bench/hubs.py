@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
 from bench import nginx
 from bench.faults import ServedBy
@@ -77,4 +78,12 @@ def running(plans: Sequence[Hub], model: MadeModel, folder: Path, *, with_nginx:
             )
             for plan in plans
         ]
+        for hub in started:
+            _learn_digests(hub)
         yield Hubs(plans, started, sender)
+
+
+def _learn_digests(hub: FakeHub) -> None:
+    """The simulator hashes what it has when it is first asked: not while the first client waits for it."""
+    with build_opener(ProxyHandler({})).open(f"{hub.url}/api/models/{REPO}?blobs=true") as answer:
+        answer.read()

@@ -73,6 +73,14 @@ ROWS = (
         _ONE_FILE,
         (Hub(rate=8 * _MB),),
         _CLIENTS,
+        (WallAtMost(1.0, ("aria2c",)),),
+    ),
+    Row(
+        "slow-connections-long",
+        "1 GiB, each connection held to 8 MB/s: long enough for the start not to count",
+        _BIG_FILE,
+        (Hub(rate=8 * _MB),),
+        {client: _CLIENTS[client] for client in ("aria2c", "modelfetch")},
         (RateAtLeast(0.9, DEFAULT_CONNECTIONS * 8 * _MB), WallAtMost(1.0, ("aria2c",))),
     ),
     Row(
