@@ -3,8 +3,9 @@
 Decides only. What is refused here is refused by name, before any request for data and before any path is made of it.
 
 - A path is relative, its separator is `/`, and it is safe on Linux, macOS and Windows alike.
+- What a path shows is what it is: no control characters, nothing invisible, nothing that turns the writing around.
 - No two paths fall together on a case-insensitive file system, and none is another's folder.
-- A file has at least one digest, or `known` says that it has none and the manifest cannot be trusted with it.
+- A file may be listed without a digest. Its `Digests` are then false, and whoever publishes must refuse it.
 - A manifest's identity is its content: `content_digest` is equal when paths, sizes and digests are.
 """
 
@@ -24,14 +25,18 @@ MANIFEST_VERSION = 1
 MAX_PATH_BYTES = 1024
 # The longest name that ext4, xfs, apfs and ntfs all take; some room is left for the suffix of a temporary name.
 MAX_NAME_BYTES = 240
+# No published model is nested more than a few folders deep; a listing of endless ones would be slow to judge.
+MAX_DEPTH = 32
 # No published file comes near 4 TiB, and sums of sizes stay far from 64 bits.
 MAX_FILE_BYTES = 4 << 40
 MAX_FILES = 100_000
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(\..*)?")
+_FORBIDDEN = frozenset('<>:"|?*\\')
+# Control, formatting (zero width, turning the direction of the writing), and separators of lines and paragraphs.
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(\..*)?")
 # Folders that a view, a plain folder or git keep their own state in.
 _OURS = frozenset({".git", ".modelfetch"})
 
@@ -144,18 +149,33 @@ def from_json(document: Mapping[str, Any], *, where: str) -> Manifest:
             hint="use the modelfetch that wrote it, or pull the model again",
         )
     try:
-        entries = tuple(
-            Entry(item["path"], item["size"], Digests(item["sha256"], item["git_sha1"]), item["lfs"])
-            for item in document["files"]
-        )
+        entries = tuple(_entry(item) for item in document["files"])
         facts = Facts(**document["facts"])
         manifest = Manifest(document["hub"], document["repo"], document["revision"], document["commit"], entries, facts)
+        _check_names(manifest)
         check_entries(manifest.entries, where=where)
-    except (KeyError, TypeError, HostileHubError) as error:
+    except (KeyError, TypeError, ValueError, HostileHubError) as error:
         raise StoreError(
             f"`{where}` is not a manifest", facts={"got": repr(error)}, hint="pull the model again"
         ) from error
     return manifest
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    digests = Digests(item["sha256"], item["git_sha1"])
+    for kind, text in (("sha256", digests.sha256), ("git_sha1", digests.git_sha1)):
+        if text is not None and check_digest(text, kind=kind) != text:
+            raise ValueError(f"{text!r} is no {kind}")
+    return Entry(item["path"], item["size"], digests, item["lfs"])
+
+
+def _check_names(manifest: Manifest) -> None:
+    """The hub, the repository and the commit are names of folders as well."""
+    for name, slashes in ((manifest.hub, 0), (manifest.repo, 1)):
+        if path_problem(name) or name.count("/") != slashes:
+            raise ValueError(f"{name!r} is no name")
+    if check_digest(manifest.commit, kind="git_sha1") != manifest.commit:
+        raise ValueError(f"{manifest.commit!r} is no commit")
 
 
 def content_digest(entries: Iterable[Entry]) -> str:
@@ -179,11 +199,9 @@ def check_entries(entries: Iterable[Entry], *, where: str) -> None:
 
     Raises:
         HostileHubError: a name that could leave the folder or cannot exist everywhere, a size out of bounds, two
-        names that
-            fall together, too many files.
+            names that fall together, too many files.
     """
     seen: dict[str, str] = {}
-    folders: dict[str, str] = {}
     for count, entry in enumerate(entries, start=1):
         if count > MAX_FILES:
             raise _hostile(where, "its listing", f"more than {MAX_FILES} files")
@@ -195,12 +213,12 @@ def check_entries(entries: Iterable[Entry], *, where: str) -> None:
         if folded in seen:
             raise _hostile(where, repr(entry.path), f"falls together with {seen[folded]!r} where case does not count")
         seen[folded] = entry.path
+    for folded, path in seen.items():
         parent = folded.rpartition("/")[0]
         while parent:
-            folders.setdefault(parent, entry.path)
+            if parent in seen:
+                raise _hostile(where, repr(seen[parent]), f"is a file and the folder of {path!r}")
             parent = parent.rpartition("/")[0]
-    for folded in seen.keys() & folders.keys():
-        raise _hostile(where, repr(seen[folded]), f"is a file and the folder of {folders[folded]!r}")
 
 
 def path_problem(path: object) -> str | None:
@@ -213,8 +231,10 @@ def path_problem(path: object) -> str | None:
         return "not valid Unicode"
     if len(encoded) > MAX_PATH_BYTES:
         return f"longer than {MAX_PATH_BYTES} bytes"
-    if match := _FORBIDDEN.search(path):
-        return f"holds the character {match.group()!r}"
+    if bad := next((each for each in path if each in _FORBIDDEN or unicodedata.category(each) in _UNSEEN), None):
+        return f"holds the character {bad!r}"
+    if path.count("/") > MAX_DEPTH:
+        return f"deeper than {MAX_DEPTH} folders"
     return next((problem for component in path.split("/") if (problem := _component_problem(component))), None)
 
 
@@ -231,7 +251,8 @@ def _component_problem(component: str) -> str | None:
 
 
 def _fold(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
+    # Unicode's canonical caseless matching: folding can undo a normalisation.
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def _hostile(where: str, what: str, reason: str) -> HostileHubError:
