@@ -134,7 +134,7 @@ class Scheduler:
         span = Span(lease.position, lease.position + count)
         if file is None or span.stop > lease.stop or len(file.done.gaps(span)) != count:
             return False
-        if any(other.writing and other.position < span.stop for other in self._rivals(lease, span)):
+        if any(other.writing for other in self._rivals(lease, span)):
             return False
         lease.writing = count
         return True

@@ -177,8 +177,8 @@ def test_a_late_lease_too_small_to_share_is_raced() -> None:
     assert scheduler.take(2, "a", LATE) is None, "one racer is enough"
 
 
-def test_a_lease_that_moves_is_raced_only_by_a_lane_that_was_twice_as_fast() -> None:
-    def with_rate(bytes_per_s: float) -> Lease | None:
+def test_a_lease_that_moves_is_raced_only_by_a_lane_that_was_twice_as_fast_and_not_when_it_ends_soon() -> None:
+    def with_rate(bytes_per_s: float, now: float = 100.0) -> Lease | None:
         scheduler = holding(2 * PIECE)
         scheduler.add("small", SMALLEST_SHARE, ["b"])
         known = take(scheduler, 1, endpoint="b")
@@ -188,15 +188,26 @@ def test_a_lease_that_moves_is_raced_only_by_a_lane_that_was_twice_as_fast() -> 
         scheduler.readmit(KEY, "b")
         victim = take(scheduler, 0)
         done = 2 * PIECE - SMALLEST_SHARE
-        write(scheduler, victim, done, 100.0)
-        assert victim.eta(100.0) == pytest.approx(100.0 * SMALLEST_SHARE / done)
-        return scheduler.take(1, "b", 100.0)
+        write(scheduler, victim, done, now)
+        assert victim.eta(now) == pytest.approx(now * SMALLEST_SHARE / done)
+        return scheduler.take(1, "b", now)
 
     would_take_14_s = SMALLEST_SHARE * (2 * PIECE - SMALLEST_SHARE) / (100.0 * SMALLEST_SHARE)
     assert with_rate(1.5 * would_take_14_s) is None
     racer = with_rate(2.5 * would_take_14_s)
     assert racer is not None
     assert racer.racing
+    assert with_rate(1e12, 10.0) is None
+
+
+def test_the_late_lane_may_give_up_before_the_winner_of_the_race_is_through() -> None:
+    scheduler = holding(PIECE + SMALLEST_SHARE, done=(Span(0, PIECE),))
+    late = take(scheduler, 0)
+    racer = take(scheduler, 1, LATE)
+    assert write(scheduler, racer, racer.remaining, LATE) == SMALLEST_SHARE
+    scheduler.release(late, LATE)
+    scheduler.release(racer, LATE)
+    assert scheduler.complete(KEY)
 
 
 def test_what_arrives_first_in_a_race_counts_and_is_not_written_again() -> None:
@@ -313,13 +324,13 @@ def test_an_endpoint_without_ranges_does_not_take_over() -> None:
 
 
 def test_an_answer_that_is_the_whole_file_goes_on_into_what_is_free() -> None:
-    scheduler = holding(LARGE)
+    scheduler = holding(LARGE, "a", "b")
     lease = take(scheduler, 0)
     scheduler.without_ranges(lease)
     write(scheduler, lease, lease.remaining)
     scheduler.extend(lease)
     assert lease.stop == LARGE
-    assert scheduler.take(1, "a", 0.0) is None
+    assert scheduler.take(1, "b", 0.0) is None
 
 
 def test_an_answer_that_is_the_whole_file_stops_where_somebody_else_is_at_work() -> None:
