@@ -36,6 +36,8 @@ def test_a_missing_node_is_told_and_a_container_gets_another_command(
     fake.with_gpu()
     (fake.root / "dev" / missing).unlink()
     assert found(fake, "gpu")[name].fix == ("sudo nvidia-modprobe -c0 -u",)
+    in_pod = found(fake, "gpu", KUBERNETES_SERVICE_HOST="10.0.0.1")
+    assert in_pod[name].fix[0] == "docker run --gpus all IMAGE"
     fake.write("proc/1/cgroup", "0::/kubepods/besteffort/pod1\n")
     assert found(fake, "gpu")[name].fix[0] == "docker run --gpus all IMAGE"
 
@@ -95,7 +97,9 @@ def test_the_module_version_is_read_from_either_place(fake: FakeMachine) -> None
     assert read_hardware(fake.machine(), settings).module_version == "580.95.05"
 
 
-def test_other_devices_of_nvidia_are_no_gpus(fake: FakeMachine) -> None:
+def test_gpus_of_others_and_other_devices_of_nvidia_are_none(fake: FakeMachine) -> None:
+    fake.write("sys/bus/pci/devices/0000:00:02.0/vendor", "0x1002\n")
+    fake.write("sys/bus/pci/devices/0000:00:02.0/class", "0x030000\n")
     fake.write("sys/bus/pci/devices/0000:00:01.0/vendor", "0x10de\n")
     fake.write("sys/bus/pci/devices/0000:00:01.0/class", "0x040300\n")
     assert "gpu.none" in found(fake, "gpus")

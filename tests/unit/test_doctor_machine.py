@@ -10,7 +10,7 @@ import pytest
 
 from modelfetch.config import load
 from modelfetch.doctor import Severity
-from modelfetch.doctor.checks.disk import check_file_system, check_space
+from modelfetch.doctor.checks.disk import check_file_system, check_space, check_writing
 from modelfetch.doctor.checks.system import check_open_files, check_shared_memory
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
@@ -42,7 +42,28 @@ def test_limits_in_the_old_form_count_and_their_no_limit_is_none(fake: FakeMachi
     fake.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
     assert read_limits(fake.machine(), load(fake.environment)).memory_limit_bytes is None
     fake.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000000\n")
-    assert read_limits(fake.machine(), load(fake.environment)).memory_limit_bytes == 1_000_000_000
+    fake.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "25000\n")
+    facts = read_limits(fake.machine(), load(fake.environment))
+    assert (facts.memory_limit_bytes, facts.cpu_limit) == (1_000_000_000, 0.25)
+
+
+def test_processors_that_this_process_may_not_use_do_not_count(fake: FakeMachine) -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2 or len(allowed) < (os.cpu_count() or 1):
+        pytest.skip("there is no processor to take away")
+    assert read_limits(fake.machine(), load(fake.environment)).cpu_limit is None
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        facts = read_limits(fake.machine(), load(fake.environment))
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert (facts.cpus, facts.cpu_limit) == (len(allowed), 1)
+
+
+def test_the_size_of_shared_memory_is_read_where_there_is_any(fake: FakeMachine) -> None:
+    assert read_limits(fake.machine(), load(fake.environment)).shared_memory_bytes is None
+    (fake.root / "dev/shm").mkdir(parents=True)
+    assert read_limits(fake.machine(), load(fake.environment)).shared_memory_bytes
 
 
 def test_little_shared_memory_and_few_open_files_are_warnings() -> None:
@@ -93,6 +114,11 @@ def test_little_room_is_a_warning_and_none_an_error(free: int, severity: Severit
     assert [finding.severity for finding in check_space(Facts([StorageFacts((place(free_bytes=free),))]))] == [severity]
 
 
+def test_only_the_stores_disk_keeps_models_from_being_pulled() -> None:
+    facts = Facts([StorageFacts((place(free_bytes=0), place("ModelScope cache", free_bytes=0, device=2)))])
+    assert [finding.effect for finding in check_space(facts)] == ["no model can be pulled", ""]
+
+
 def test_few_inodes_are_a_warning_and_an_unknown_number_is_not() -> None:
     (finding,) = check_space(Facts([StorageFacts((place(free_inodes=10),))]))
     assert finding.name == "disk.inodes"
@@ -111,6 +137,23 @@ def test_places_on_one_disk_are_told_once_and_a_split_is_information() -> None:
 def test_a_file_system_without_symlinks_is_a_warning() -> None:
     facts = Facts([StorageFacts((place(features={"symlinks": False, "locks": True}),))])
     assert [finding.name for finding in check_file_system(facts)] == ["fs.features"]
+    without_reflinks = Facts([StorageFacts((place(features={"symlinks": True, "reflinks": False}),))])
+    assert [finding.title for finding in check_file_system(without_reflinks)] == ["store on ext4, without reflinks"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning_and_a_store_an_error() -> None:
+    places = (place(problem="Read-only file system"), place("ModelScope cache", problem="Read-only file system"))
+    store, cache = check_writing(Facts([StorageFacts(places)]))
+    assert (store.severity, store.effect) == (Severity.ERROR, "no model can be pulled")
+    assert (cache.severity, cache.effect, cache.advice) == (Severity.WARNING, "", "")
+
+
+def test_what_another_user_left_is_a_warning_with_the_command_that_takes_it_back() -> None:
+    (finding,) = check_writing(Facts([StorageFacts((place(foreign=Path("/data/blobs-v1")),))]))
+    assert (finding.severity, finding.title) == (Severity.WARNING, "`/data/blobs-v1` belongs to another user")
+    assert finding.fix == ('sudo chown -R "$(id -un)" "/data"',)
+    (well,) = check_writing(Facts([StorageFacts((place(),))]))
+    assert well.severity is Severity.OK
 
 
 def test_a_store_where_a_file_stands_cannot_be_written(fake: FakeMachine) -> None:
@@ -130,11 +173,13 @@ def test_a_store_that_may_not_be_written_is_an_error(fake: FakeMachine) -> None:
 
 
 def test_a_store_that_was_opened_once_is_well_and_one_of_another_version_an_error(fake: FakeMachine) -> None:
+    assert found(fake, "store")["store"].title == "the store is not there yet"
     Store.open(fake.home / "store")
     assert found(fake, "store")["store"].title == "the store can be opened"
     (fake.home / "store" / VERSION_FILE).write_text("modelfetch store 99\n")
     finding = found(fake, "store")["store.unusable"]
     assert (finding.severity, finding.evidence["got"]) == (Severity.ERROR, "modelfetch store 99")
+    assert "MODELFETCH_HOME" in finding.advice
 
 
 def test_a_folder_of_other_things_is_no_store(fake: FakeMachine) -> None:

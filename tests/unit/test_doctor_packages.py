@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Severity
+from modelfetch.doctor import Rank, Severity, doctor
 from modelfetch.doctor.probes.packages import read_packages
 from modelfetch.doctor.probes.torch_files import read_torch
 from tests.unit.doctor_machine import FakeMachine, errors, found
@@ -56,6 +57,13 @@ def test_the_capabilities_are_read_from_torchs_own_table_and_else_from_ours(fake
         assert read_torch(fake.machine(), settings).capabilities == (50, 60, 70, 75, 80, 86, 90)
 
 
+def test_what_a_torch_computes_about_itself_is_not_read_and_not_run(fake: FakeMachine) -> None:
+    fake.with_torch("2.14.0", cuda=None)
+    (fake.site / "torch/version.py").write_text("__version__ = '2.14.0'\ncuda = made_up()\nhip = 6\nxpu = None\n")
+    facts = read_torch(fake.machine(), load(fake.environment))
+    assert (facts.release, facts.cuda, facts.hip, facts.xpu) == ("2.14.0", None, None, None)
+
+
 def test_versions_that_do_not_go_together_are_told_with_the_command(fake: FakeMachine) -> None:
     fake.with_package("transformers", "5.23.0", "tokenizers<0.24.0,>=0.23.1", "regex", 'sentencepiece; extra == "x"')
     fake.with_package("tokenizers", "0.21.4").with_package("regex", "2026.1.1")
@@ -63,13 +71,32 @@ def test_versions_that_do_not_go_together_are_told_with_the_command(fake: FakeMa
     assert finding.severity is Severity.ERROR
     assert finding.title == "transformers 5.23.0 needs tokenizers<0.24.0,>=0.23.1, and 0.21.4 is installed"
     assert finding.fix == ('python -m pip install "tokenizers<0.24.0,>=0.23.1"',)
+    assert (finding.effect, finding.rank) == ("models cannot be run", Rank.PACKAGES)
 
 
 def test_a_needed_package_that_is_missing_is_told(fake: FakeMachine) -> None:
     fake.with_package("torchvision", "0.29.0", "torch==2.14.0").with_torch("2.13.0+cpu", cuda=None)
     assert "2.13.0+cpu is installed" in found(fake, "requirements")["torch.vision-mismatch"].title
     fake.with_package("modelscope_hub", "0.5.0", "requests>=2.28")
-    assert found(fake, "requirements")["py.deps"].severity is Severity.WARNING
+    finding = found(fake, "requirements")["py.deps"]
+    assert (finding.severity, finding.effect) == (Severity.WARNING, "")
+    assert finding.title == "modelscope-hub 0.5.0 needs requests>=2.28, and it is not installed"
+
+
+def test_a_part_of_torch_itself_stands_lower_than_other_packages(fake: FakeMachine) -> None:
+    fake.with_package("torch", "2.14.0", "nvidia-cublas==13.1.0.3").with_package("nvidia_cublas", "13.0.0.19")
+    finding = found(fake, "requirements")["torch.nvidia-libs"]
+    assert (finding.severity, finding.rank) == (Severity.ERROR, Rank.TORCH)
+
+
+def test_torch_without_what_runs_models_is_information(fake: FakeMachine) -> None:
+    assert set(found(fake, "packages")) == {"packages"}
+    fake.with_package("torch", "2.14.0")
+    assert set(found(fake, "packages")) == {"packages", "tf.absent", "acc.absent"}
+    fake.with_package("transformers", "5.23.0").with_package("accelerate", "1.15.0")
+    findings = found(fake, "packages")
+    assert findings["packages"].title == "torch 2.14.0, transformers 5.23.0, accelerate 1.15.0"
+    assert set(findings) == {"packages"}
 
 
 def test_a_local_version_meets_what_its_release_meets(fake: FakeMachine) -> None:
@@ -79,7 +106,12 @@ def test_a_local_version_meets_what_its_release_meets(fake: FakeMachine) -> None
 
 def test_a_package_twice_in_one_folder_is_an_error_and_a_shadowed_one_is_not(fake: FakeMachine, tmp_path: Path) -> None:
     fake.with_package("transformers", "5.17.0").with_package("transformers", "5.23.0")
-    assert found(fake, "packages")["py.dup"].evidence["versions"] == ["5.17.0", "5.23.0"]
+    finding = found(fake, "packages")["py.dup"]
+    assert (finding.evidence["versions"], finding.effect) == (["5.17.0", "5.23.0"], "models cannot be run")
+    fake.with_package("wheel", "0.45").with_package("wheel", "0.46")
+    machine = fake.machine()
+    of_wheel = [finding for finding in doctor(names=["packages"], machine=machine) if "wheel" in finding.title]
+    assert [finding.effect for finding in of_wheel] == [""]
     other = FakeMachine(tmp_path / "other").with_package("safetensors", "0.7.0")
     fake.with_package("safetensors", "0.8.0")
     machine = fake.machine()
@@ -99,11 +131,18 @@ def test_byte_code_that_will_never_be_kept_is_a_warning_and_one_not_yet_written_
     assert "py.bytecode" not in found(fake, "byte-code")
     finding = found(fake, "byte-code", PYTHONDONTWRITEBYTECODE="1")["py.bytecode"]
     assert (finding.severity, finding.evidence["packages"]) == (Severity.WARNING, ["torch"])
+    assert "PYTHONDONTWRITEBYTECODE is set" in finding.title
 
 
 def test_an_active_environment_that_is_not_ours_is_told(fake: FakeMachine) -> None:
     assert found(fake, "interpreter", VIRTUAL_ENV="/home/me/venv")["py.which"].severity is Severity.WARNING
+    for well in ({}, {"VIRTUAL_ENV": sys.prefix}, {"CONDA_PREFIX": sys.prefix}):
+        assert set(found(fake, "interpreter", **well)) == {"interpreter"}
 
 
 def test_an_old_pynvml_is_a_warning(fake: FakeMachine) -> None:
     assert "pynvml.old" in found(fake.with_package("pynvml", "11.5.3"), "packages")
+
+
+def test_a_pynvml_that_only_wraps_the_right_one_is_none(fake: FakeMachine) -> None:
+    assert "pynvml.old" not in found(fake.with_package("pynvml", "12.0.0"), "packages")

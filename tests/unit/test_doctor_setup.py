@@ -66,7 +66,21 @@ def test_variables_that_surprise_are_told(fake: FakeMachine) -> None:
     assert severities["id.endpoint"] is Severity.INFO
     assert severities["hf_transfer"] is Severity.INFO
     assert errors(findings) == {"net.ca"}
+    assert findings["id.endpoint"].title == "HF_ENDPOINT takes Hugging Face's models from https://hf-mirror.com"
     assert "hunter2" not in repr(findings)
+
+
+def test_without_any_variable_nothing_surprises(fake: FakeMachine) -> None:
+    assert set(found(fake, "settings")) == {"config", "offline", "variables", "tokens", "proxy"}
+
+
+def test_two_spellings_of_a_proxy_that_differ_are_a_warning_and_one_proxy_information(fake: FakeMachine) -> None:
+    same = found(fake, "proxy", https_proxy="http://a.example:1", HTTPS_PROXY="http://a.example:1")
+    assert same["net.proxy"].severity is Severity.INFO
+    other = found(fake, "proxy", https_proxy="http://a.example:1", HTTPS_PROXY="http://b.example:1")
+    assert other["net.proxy"].severity is Severity.WARNING
+    small = found(fake, "proxy", all_proxy="socks5://me:hunter2@c.example:3")
+    assert small["net.proxy"].title == "ALL_PROXY sends everything through socks5://c.example:3"
 
 
 def answer(
@@ -86,6 +100,12 @@ def test_a_hub_without_an_answering_endpoint_is_a_warning_and_no_answer_at_all_a
     assert [finding.severity for finding in check_endpoints(facts)] == [Severity.WARNING, Severity.OK]
     (finding,) = check_endpoints(Facts([EndpointFacts((silent,))]))
     assert (finding.severity, finding.effect) == (Severity.ERROR, "nothing can be downloaded")
+    assert finding.title == "no endpoint answers: no answer within 3 s"
+    both = EndpointFacts((silent, answer("hf-mirror", problem="the name does not resolve")))
+    (finding,) = check_endpoints(Facts([both]))
+    assert finding.title == "no endpoint answers: huggingface: no answer within 3 s"
+    (finding,) = check_endpoints(Facts([EndpointFacts(())]))
+    assert finding.title == "no endpoint is configured"
 
 
 def test_the_clock_is_wrong_only_when_every_endpoint_says_so() -> None:
@@ -94,3 +114,7 @@ def test_the_clock_is_wrong_only_when_every_endpoint_says_so() -> None:
     (finding,) = check_clock(Facts([EndpointFacts((answer("a", skew=4000), answer("b", skew=3990)))]))
     assert finding.title == "this machine's clock is 66 minutes slow"
     assert finding.severity is Severity.ERROR
+    (finding,) = check_clock(Facts([EndpointFacts((answer("a", skew=-4000),))]))
+    assert finding.title == "this machine's clock is 67 minutes fast"
+    (finding,) = check_clock(Facts([EndpointFacts((answer("a", skew=None),))]))
+    assert finding.severity is Severity.OK
