@@ -36,7 +36,6 @@ bench: $(VENV)/check.installed
 docs: $(VENV)/check.installed
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m tests.unit.planning.faults_page
-	$(BIN)/python -m tests.unit.planning.faults_page
 
 $(VENV)/base.installed:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
