@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.config import load
 from modelfetch.doctor import Severity, doctor
 from modelfetch.doctor.checks import CHECKS, chosen
 from modelfetch.doctor.facts import Probe
+from modelfetch.doctor.probes import PROBES
 from modelfetch.doctor.probes.limits import LimitFacts
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
@@ -51,6 +53,28 @@ def test_the_trial_is_made_only_when_it_is_asked_for() -> None:
     assert "trial" not in {check.name for check in chosen([], offline=False, deep=False)}
     assert "trial" in {check.name for check in chosen([], offline=False, deep=True)}
     assert "trial" in {check.name for check in chosen(["trial"], offline=False, deep=False)}
+
+
+def test_only_what_the_chosen_checks_need_is_read_and_no_endpoint_is_asked_offline(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    spies = [Probe(probe.kind, lambda *_, name=probe.kind.__name__: read.append(name)) for probe in PROBES]
+    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", spies)
+    doctor(names=["memory"], machine=fake.machine())
+    assert read == ["LimitFacts"]
+    doctor(offline=True, machine=fake.machine())
+    doctor(machine=fake.machine(MODELFETCH_OFFLINE="1"))
+    assert "EndpointFacts" not in read
+    doctor(machine=fake.machine())
+    assert "EndpointFacts" in read
+    assert "TrialFacts" not in read
+
+
+def test_settings_that_are_given_are_the_ones_that_count(fake: FakeMachine) -> None:
+    settings = load({**fake.environment, "MODELFETCH_OFFLINE": "1"})
+    (finding,) = doctor(settings=settings, names=["offline"], machine=fake.machine())
+    assert finding.name == "id.offline"
 
 
 def test_an_unknown_name_is_refused() -> None:
