@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.sdk.order import Order
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.store import VERSION_FILE
 from modelfetch.store.views import folder, huggingface, modelscope
+from tests.pulling import endpoint
 from tests.stored import bring, deliver, manifest_of
 
 PAGE = (Path(__file__).parents[2] / "docs/store.md").read_text()
@@ -72,6 +74,10 @@ def store(tmp_path: Path) -> Store:
     partial = store.partial(manifest_of(FILES).entries[0].digests)
     partial.mkdir(parents=True)
     (partial / "data").write_bytes(b"half")
+    order = Order(manifest_of(FILES), endpoint("https://hub.example.com"))
+    log = store.partials / order.name / "log"
+    log.parent.mkdir()
+    log.write_text("what the client said", encoding="utf-8")
     return store
 
 
