@@ -54,7 +54,7 @@ def test_without_files_and_variables_the_built_in_endpoints_and_default_folders_
 
 def test_of_the_built_in_endpoints_only_the_hubs_own_origins_get_a_token(home: Path) -> None:
     trusted = {endpoint.origin for endpoint in settings(home).endpoints if endpoint.sends_token}
-    assert trusted == {"https://huggingface.co", "https://modelscope.cn", "https://www.modelscope.ai"}
+    assert trusted == {"https://huggingface.co", "https://modelscope.cn"}
 
 
 def test_the_users_entry_replaces_takes_away_and_adds(home: Path) -> None:
