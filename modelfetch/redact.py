@@ -1,6 +1,6 @@
 """What may be shown of a URL or a header: never a token, a password or a signature.
 
-- User information goes, whatever it is.
+- User information goes, whatever characters it holds, also from a proxy that is written without `http://`.
 - The query goes as a whole when any of its names looks like a signature or a credential: a signed URL is a key.
 - A text is searched for tokens by their prefixes, because libraries quote headers in their messages.
 """
@@ -11,7 +11,11 @@ import re
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 _SECRET_NAME = re.compile(r"sig|token|secret|password|credential|expires|policy|key|auth", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"\b(hf_|ms-|ghp_)[A-Za-z0-9_-]{8,}|(?i:bearer)\s+\S+|m_session_id=[^;\s]+")
+# ModelScope's tokens are `ms-` and a UUID; many models are called `ms-` and a word.
+_SECRET_TEXT = re.compile(
+    r"\b(?:hf_|ghp_)[A-Za-z0-9_-]{8,}|\bms-[A-Za-z0-9]{8}[A-Za-z0-9-]*|(?i:bearer)\s+\S+|m_session_id=[^;\s]+"
+)
+_USER = re.compile(r"(?:(?<=//)[^\s/?#]*|(?<![\w/:])[^\s:/@=`'\"]+:[^\s/@`'\"]+)@")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>`]+")
 _GONE = "[redacted]"
 
@@ -19,14 +23,15 @@ _GONE = "[redacted]"
 def redact_url(url: str) -> str:
     """`url` without user information, fragment, and without its query when that can be a credential."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(_USER.sub("", url))
+        parts.port  # noqa: B018 - what is no number may be a password with a slash in it
         secret_query = any(_SECRET_NAME.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     except ValueError:
         return _GONE
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, _GONE if secret_query else parts.query, ""))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, _GONE if secret_query else parts.query, ""))
 
 
 def redact(text: str) -> str:
     """`text` with every URL in it cut down by `redact_url` and every token replaced."""
-    return _SECRET_TEXT.sub(_GONE, _URL.sub(lambda match: redact_url(match.group()), text))
+    shown = _URL.sub(lambda match: redact_url(match.group()), _USER.sub("", text))
+    return _SECRET_TEXT.sub(_GONE, shown)

@@ -97,7 +97,7 @@ BAD_PATHS = {
     "/".join(["d"] * (MAX_DEPTH + 1) + ["file"]): "deeper",
 }
 
-# The zero-width joiners, the mark that turns the writing around, the byte-order mark, separators of lines and paragraphs.
+# Zero-width joiners, marks that turn the writing around, the byte-order mark, separators of lines and paragraphs.
 UNSEEN = "\u200b\u200c\u200d\u202e\u2066\ufeff\u2028\u2029\u00ad"
 
 
