@@ -1,0 +1,61 @@
+"""What a pull shows while it runs: nothing when quiet, plain lines in a log, one object a line for another program."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from modelfetch import cli
+from tests.pulling import MIB, REPO, noise
+from tests.simulator import FakeHub, Fault, Status
+
+FILES = {"config.json": b"{}", "weights.data": noise(9 * MIB, seed=11)}
+
+
+def pull(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    return cli.run(["pull", REPO, "--source", "hf", *options])
+
+
+def test_quiet_prints_the_folder_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        assert pull(hub, monkeypatch, "-q") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert len(printed.out.splitlines()) == 1
+
+
+def test_a_log_gets_plain_lines_without_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        assert pull(hub, monkeypatch) == 0
+    told = capsys.readouterr().err
+    assert not {"\r", "\x1b"} & set(told)
+    assert told.splitlines()[0].startswith(f"{REPO} from huggingface, commit ")
+    assert "every byte verified; fetched 9.4 MB" in told.splitlines()[-1]
+
+
+def test_every_line_for_another_program_is_an_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: FILES}, faults=[Fault(Status(503), "config.json")]) as hub:
+        assert pull(hub, monkeypatch, "--progress", "json", "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["bytes_total"] == sum(map(len, FILES.values()))
+    told = [json.loads(line) for line in printed.err.splitlines()]
+    assert [event["event"] for event in told][:3] == ["resolving", "resolved", "planned"]
+    assert [event["path"] for event in told if event["event"] == "fault"] == ["config.json"]
+    assert {event["path"] for event in told if event["event"] == "filedone"} == FILES.keys()
+    assert told[-1]["event"] == "progress"
+    assert told[-1]["done_bytes"] == told[-1]["total_bytes"] == sum(map(len, FILES.values()))
+
+
+def test_a_long_wait_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("modelfetch.cli._progress.LONG_WAIT_S", 0.5)
+    with FakeHub({REPO: FILES}, faults=[Fault(Status(429, {"Retry-After": "1"}), "config.json")]) as hub:
+        assert pull(hub, monkeypatch) == 0
+    assert "config.json: status 429; tried again in 1.0 s" in capsys.readouterr().err
