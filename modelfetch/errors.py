@@ -30,7 +30,11 @@ class ModelfetchError(Exception):
     def render(self) -> str:
         """The whole error as text: the message, a line per fact, then the hint."""
         width = max((len(name) for name in self.facts), default=0)
-        lines = [self.message, *(f"  {name + ':':<{width + 1}} {value}" for name, value in self.facts.items())]
+        lines = [self.message]
+        for name, value in self.facts.items():
+            first, *rest = str(value).splitlines() or [""]
+            lines.append(f"  {name + ':':<{width + 1}} {first}".rstrip())
+            lines += [" " * (width + 4) + line for line in rest]
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)

@@ -3,7 +3,8 @@
 Decides only; asks no network and no disk.
 
 - `main` and `master` are the same revision, the default one: a `Reference` holds `None` for it.
-- A pasted address names the hub its host belongs to; a host that is unknown is an error, never a guess.
+- A pasted address names the hub its host belongs to; a host that is unknown is an error, never a guess. So is a page of
+  something else than a model. It may come without `https://`, as in `hf.co/owner/name:QUANT`.
 - An owner and a name are one path component each: they become folder names.
 """
 
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from modelfetch.errors import UsageError
+from modelfetch.redact import redact
 
 HUBS = {"hf": "huggingface", "huggingface": "huggingface", "ms": "modelscope", "modelscope": "modelscope"}
 HOSTS = {
@@ -32,8 +34,12 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _QUANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HUB_PREFIX = re.compile(r"([a-z][a-z0-9]*):(?://)?(?=[^/])")
-_PAGE_WORDS = frozenset({"tree", "blob", "resolve", "files", "file", "summary"})
+_HUB_PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9]*):(?://)?(?=[^/])")
+# After owner and name, these stand before a revision.
+_PAGE_WORDS = frozenset({"tree", "blob", "resolve", "raw", "blame", "edit", "commit", "commits"})
+_OTHER_PAGES = frozenset(
+    {"datasets", "spaces", "studios", "collections", "papers", "docs", "blog", "learn", "organizations", "organization"}
+)
 _HINT = "modelfetch pull Qwen/Qwen3-0.6B"
 
 
@@ -83,10 +89,12 @@ def parse(text: str) -> Reference:
     """
     cleaned = text.strip()
     if re.match(r"https?://", cleaned, re.IGNORECASE):
-        return _parse_page(cleaned)
+        return _parse_page(cleaned, text)
+    if cleaned.partition("/")[0].lower() in HOSTS:
+        return _parse_page(f"https://{cleaned}", text)
     hub = None
     if prefix := _HUB_PREFIX.match(cleaned):
-        hub = HUBS.get(prefix.group(1))
+        hub = HUBS.get(prefix.group(1).lower())
         if hub is None:
             raise _malformed(text, f"`{prefix.group(1)}` is no hub; expected one of {', '.join(sorted(HUBS))}")
         cleaned = cleaned[prefix.end() :]
@@ -95,7 +103,7 @@ def parse(text: str) -> Reference:
     if at and not revision:
         raise _malformed(text, "nothing follows the `@`")
     owner, name = _split_repo(repo, text)
-    return Reference(owner, name, hub, _check_revision(revision, text) if at else None, _check_quant(quant, text))
+    return Reference(owner, name, hub, _check_revision(revision if at else None, text), _check_quant(quant, text))
 
 
 def is_commit(revision: str | None) -> bool:
@@ -118,40 +126,60 @@ def _split_repo(repo: str, text: str) -> tuple[str, str]:
     return components[0], components[1]
 
 
-def _check_revision(revision: str, text: str) -> str | None:
+def _check_revision(revision: str | None, text: str) -> str | None:
+    if revision is None or revision in DEFAULT_REVISIONS:
+        return None
     if not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision or revision.endswith("/"):
         raise _malformed(text, f"`{revision}` cannot be a revision")
-    return None if revision in DEFAULT_REVISIONS else revision
+    return revision
 
 
 def _check_quant(quant: str | None, text: str) -> str | None:
+    if quant == "":
+        raise _malformed(text, "nothing follows the `:`")
     if quant is not None and not _QUANT.fullmatch(quant):
         raise _malformed(text, f"`{quant}` cannot be a quantisation such as Q4_K_M")
     return quant
 
 
-def _parse_page(text: str) -> Reference:
-    parts = urlsplit(text)
-    hub = HOSTS.get((parts.hostname or "").lower())
-    if hub is None:
-        raise _malformed(
-            text, f"`{parts.hostname}` is no hub's host; for a mirror, write owner/name and --endpoint https://HOST"
-        )
+def _parse_page(address: str, text: str) -> Reference:
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise _malformed(text, f"no address: {error}") from error
+    host = parts.hostname or ""
+    if host not in HOSTS:
+        raise _malformed(text, f"`{host}` is no hub's host; for a mirror, write owner/name and --endpoint https://HOST")
     components = [unquote(component) for component in parts.path.split("/") if component]
     if components and components[0] == "models":
         components = components[1:]
+    elif components and components[0] in _OTHER_PAGES:
+        raise _malformed(text, f"a page under `{components[0]}` is not a model's")
     if len(components) < 2:
         raise _malformed(text, "the address names no model")
-    owner, name = _split_repo("/".join(components[:2]), text)
-    revision = None
-    if len(components) > 3 and components[2] in _PAGE_WORDS:
-        revision = _check_revision(components[3], text)
-    return Reference(owner, name, hub, revision)
+    repo, quant = _split_quant("/".join(components[:2]))
+    owner, name = _split_repo(repo.removesuffix(".git"), text)
+    revision = _page_revision(parts, components[2:])
+    return Reference(owner, name, HOSTS[host], _check_revision(revision, text), _check_quant(quant, text))
+
+
+def _page_revision(parts: SplitResult, rest: list[str]) -> str | None:
+    """The revision in an address, of which `rest` follows the model's name."""
+    match rest:
+        case ["file", "view", revision, *_]:
+            return revision
+        case ["files"]:
+            return parse_qs(parts.query).get("version", [None])[0]
+        case [word, "refs", kind, number, *_] if word in _PAGE_WORDS:
+            return f"refs/{kind}/{number}"
+        case [word, revision, *_] if word in _PAGE_WORDS:
+            return revision
+    return None
 
 
 def _malformed(text: str, why: str) -> UsageError:
     return UsageError(
-        f"`{text.strip()}` is not a model reference",
-        facts={"why": why, "expected": "[hub:]owner/name[@revision][:QUANT], or the address of a model's page"},
+        f"`{redact(text.strip())}` is not a model reference",
+        facts={"why": redact(why), "expected": "[hub:]owner/name[@revision][:QUANT], or the address of a model's page"},
         hint=_HINT,
     )

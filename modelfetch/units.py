@@ -12,7 +12,7 @@ def format_bytes(size: float) -> str:
         size /= 1000
         power += 1
     unit = _UNITS[power]
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+    return f"{size:.0f} {unit}" if unit == "B" or abs(size) >= 99.95 else f"{size:.1f} {unit}"
 
 
 def format_duration(seconds: float) -> str:
