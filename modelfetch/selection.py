@@ -2,11 +2,15 @@
 
 Decides only, from names and sizes.
 
-- One format of the weights is enough: safetensors where they are, PyTorch's own where not. The others are left, and
-  so are copies for other runtimes (`original/`, consolidated, flax, tf, onnx, openvino, coreml), but only beside
+- One format of the weights is enough: safetensors where they are, PyTorch's own where not, folder by folder. Only what
+  holds the same weights is left, so that other pickles come (`embeddings.safetensors` stands for no model).
+- Copies for other runtimes (`original/`, consolidated, flax, tf, onnx, openvino, coreml) are left, but only beside
   weights that load.
-- Of many GGUF files one is brought: the one that was asked for, or the first of `PREFERRED_QUANTS` that is there.
-- `--include` names exactly what comes, `--all-files` brings everything, `--exclude` takes away from any of these.
+- Of many GGUF files one is brought, whole if it is split: the one that was asked for, or the first of
+  `PREFERRED_QUANTS` that is there, or else the one with the fewest bits from four on, or the most below. Of many
+  projectors (mmproj) one comes with it.
+- `--include` names exactly what comes, `--all-files` brings everything. `--exclude` comes first: what it takes away
+  is not there to choose.
 - What is left is told, with what that saved.
 """
 
@@ -17,22 +21,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from modelfetch.errors import NotFoundError
+from modelfetch.errors import NotFoundError, UsageError
 from modelfetch.manifest import Entry
 from modelfetch.units import format_bytes
 
-PREFERRED_QUANTS = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "Q4_0", "Q4_1", "Q8_0", "F16", "BF16")
+PREFERRED_QUANTS = ("Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q5_K_M", "Q4_0", "Q4_1", "Q8_0", "F16", "BF16")
+# A projector is small and made to be used as it is.
+PREFERRED_PROJECTORS = ("F16", "BF16", "Q8_0", "F32")
+_GOOD_BITS = 4
 
-_TORCH_BIN = re.compile(r"(pytorch_model|model|diffusion_pytorch_model|adapter_model)[^/]*\.bin(\.index\.json)?")
+_TORCH_BIN = re.compile(r"(?:pytorch_model|model|diffusion_pytorch_model|adapter_model)[^/]*\.bin(?:\.index\.json)?")
 _OTHER_FORMATS = re.compile(
     r"(?:^|/)(?:original|metal|onnx|openvino|coreml|flax|tf)/"
     r"|(?:^|/)consolidated[^/]*\.(?:safetensors|pth)(?:\.index\.json)?$|(?:^|/)consolidated\.[^/]*$"
-    r"|\.(?:h5|msgpack|onnx|onnx_data|ot|tflite|mlmodel|ckpt\.index)$|\.mlpackage/|(?:^|/)openvino[^/]*\.(?:bin|xml)$"
-    r"|(?:^|/)(?:tf_model|flax_model)[^/]*$"
+    r"|\.(?:h5|msgpack|onnx|onnx[._]data(?:_\d+)?|ot|tflite|mlmodel)$|\.ml(?:package|modelc)/"
+    r"|\.ckpt\.(?:index|meta|data-\d{5}-of-\d{5})$"
+    r"|(?:^|/)openvino[^/]*\.(?:bin|xml)$|(?:^|/)(?:tf_model|flax_model)[^/]*$"
 )
 _PICKLED = re.compile(r"\.(?:bin|pt|pth|ckpt|pkl|pickle)$")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)")
-_QUANT_IN_NAME = re.compile(r"(?i)(?:^|[-._/])((?:I?Q\d[A-Z0-9_]*|TQ\d_\d|B?F16|F32|MXFP4[A-Z0-9_]*))(?=[-._/]|$)")
+_PICKLED_WEIGHTS = re.compile(r"\.(?:bin|pt|pth|ckpt)(?:\.index\.json)?$")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}")
+# Besides shards, which any reader joins, some are cut into parts that have to be joined by hand.
+_GGUF = re.compile(r"\.gguf(?:\.part\d+of\d+|-split-[a-z])?$")
+_QUANT_IN_NAME = re.compile(
+    r"(?i)(?:^|[-._/])((?:UD-)?(?:I?Q\d[A-Z0-9_]*|TQ\d_\d|B?F16|FP16|FP?32|MXFP4[A-Z0-9_]*))(?=[-._/]|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +63,8 @@ class Selection:
         notes = []
         if self.left:
             saved = format_bytes(sum(entry.size for entry in self.left))
-            notes.append(
-                f"left {len(self.left)} files that repeat the weights: {saved} saved (--all-files brings them)"
-            )
+            files = "1 file that repeats" if len(self.left) == 1 else f"{len(self.left)} files that repeat"
+            notes.append(f"left {files} the weights: {saved} saved (--all-files brings all)")
         if self.quant:
             notes.append(f"took the {self.quant} of several GGUF files (name another as OWNER/NAME:QUANT)")
         code = [entry.path for entry in self.chosen if entry.path.endswith(".py")]
@@ -76,20 +88,26 @@ def select(
     folder.
 
     Raises:
-        NotFoundError: a pattern of `include` or the `quant` matches nothing.
+        NotFoundError: a pattern of `include` or the `quant` matches nothing, or nothing is left.
+        UsageError: a `quant` together with `include` or `all_files`.
     """
-    left: list[Entry] = []
-    taken = None
+    if quant and (include or all_files):
+        raise UsageError(
+            f"`:{quant}` chooses the files, and so does {'--include' if include else '--all-files'}",
+            hint="leave one of the two away",
+        )
+    there = [entry for entry in entries if not _matches_any(entry.path, exclude)]
     if include:
-        chosen = _included(entries, include)
+        asked = {entry.path for entry in _included(entries, include)}
+        selection = Selection(tuple(entry for entry in there if entry.path in asked))
     elif all_files:
-        chosen = list(entries)
+        selection = Selection(tuple(there))
     else:
-        chosen, left, taken = _default(entries, quant)
-    kept = tuple(entry for entry in chosen if not _matches_any(entry.path, exclude))
-    if not kept:
-        raise NotFoundError("nothing is left to pull", facts={"include": list(include), "exclude": list(exclude)})
-    return Selection(kept, tuple(left), taken)
+        selection = _default(there, quant)
+    if not selection.chosen:
+        facts = {"include": ", ".join(include), "exclude": ", ".join(exclude), "files": len(entries)}
+        raise NotFoundError("nothing is left to pull", facts={name: value for name, value in facts.items() if value})
+    return selection
 
 
 def _included(entries: Sequence[Entry], include: Sequence[str]) -> list[Entry]:
@@ -103,24 +121,27 @@ def _included(entries: Sequence[Entry], include: Sequence[str]) -> list[Entry]:
     return [entry for entry in entries if _matches_any(entry.path, include)]
 
 
-def _default(entries: Sequence[Entry], quant: str | None) -> tuple[list[Entry], list[Entry], str | None]:
+def _default(entries: Sequence[Entry], quant: str | None) -> Selection:
+    paths = [entry.path for entry in entries]
+    all_gguf = [path for path in paths if _GGUF.search(path)]
+    projectors = [path for path in all_gguf if "mmproj" in _name(path).lower()]
+    gguf = [path for path in all_gguf if path not in projectors]
+    native = [path for path in paths if _is_native(path)]
     left, taken = set[str](), None
-    gguf = [entry for entry in entries if entry.path.endswith(".gguf") and "mmproj" not in entry.path.lower()]
-    native = {entry.path for entry in entries if _is_native(entry.path)}
     if quant is not None:
-        keep = _with_quant(gguf, quant)
-        left |= {entry.path for entry in gguf} - keep | {path for path in native if not path.endswith(".gguf")}
-    elif native and gguf:
-        left |= {entry.path for entry in gguf}
-    elif len({_SHARD.sub("", entry.path) for entry in gguf}) > 1:
-        taken, keep = _preferred(gguf)
-        left |= {entry.path for entry in gguf} - keep
+        left |= {*gguf, *native} - _with_quant(gguf, quant)
+    elif native:
+        left |= {*all_gguf}
+    elif len({_stem(path) for path in gguf}) > 1:
+        taken, keep = _preferred(entries, gguf)
+        left |= {*gguf} - keep
+    left |= {*projectors} - _one_projector(projectors)
     if native:
-        left |= {entry.path for entry in entries if _OTHER_FORMATS.search(entry.path)}
-        folders = {_folder(path) for path in native if path.endswith(".safetensors")}
-        left |= {e.path for e in entries if _TORCH_BIN.fullmatch(_name(e.path)) and _folder(e.path) in folders}
-    chosen = [entry for entry in entries if entry.path not in left]
-    return chosen, [entry for entry in entries if entry.path in left], taken
+        left |= {path for path in paths if _OTHER_FORMATS.search(path)}
+        safe = {_stem(path) for path in native if path.endswith(".safetensors")}
+        left |= {path for path in paths if _PICKLED_WEIGHTS.search(path) and _stem(path) in safe}
+    chosen = tuple(entry for entry in entries if entry.path not in left)
+    return Selection(chosen, tuple(entry for entry in entries if entry.path in left), taken)
 
 
 def _is_native(path: str) -> bool:
@@ -130,29 +151,62 @@ def _is_native(path: str) -> bool:
     return path.endswith(".safetensors") or (path.endswith(".bin") and bool(_TORCH_BIN.fullmatch(_name(path))))
 
 
-def _with_quant(gguf: Sequence[Entry], quant: str) -> set[str]:
-    keep = {entry.path for entry in gguf if (_quant_of(entry.path) or "").lower() == quant.lower()}
+def _stem(path: str) -> str:
+    """What a file of weights holds, whatever its format and however it is split: equal for the same weights."""
+    folder, slash, name = path.rpartition("/")
+    name = _GGUF.sub("", _PICKLED_WEIGHTS.sub("", name)).removesuffix(".safetensors")
+    name = _SHARD.sub("", name)
+    return folder + slash + (name.removeprefix("pytorch_") if name.startswith("pytorch_model") else name)
+
+
+def _with_quant(gguf: Sequence[str], quant: str) -> set[str]:
+    quants = {path: found for path in gguf if (found := _quant_of(path))}
+    exact = {path for path, found in quants.items() if found.upper() == quant.upper()}
+    keep = exact or {path for path, found in quants.items() if found.upper() == f"UD-{quant.upper()}"}
     if not keep:
-        quants = sorted({found for entry in gguf if (found := _quant_of(entry.path))})
+        known = sorted(set(quants.values()))
         raise NotFoundError(
             f"no GGUF file of the quantisation `{quant}`",
-            facts={"there are": ", ".join(quants) or "no GGUF files"},
-            hint=f"write OWNER/NAME:{quants[0]}" if quants else "leave the :QUANT away",
+            facts={"there are": ", ".join(known) or "no GGUF files"},
+            hint=f"write OWNER/NAME:{known[0]}" if known else "leave the :QUANT away",
         )
     return keep
 
 
-def _preferred(gguf: Sequence[Entry]) -> tuple[str | None, set[str]]:
+def _preferred(entries: Sequence[Entry], gguf: Sequence[str]) -> tuple[str | None, set[str]]:
+    """The quantisation to take, and its files; all files where no name tells one."""
+    files: dict[str, set[str]] = {}
+    for path in gguf:
+        if found := _quant_of(path):
+            files.setdefault(found.upper(), set()).add(path)
     for quant in PREFERRED_QUANTS:
-        keep = {entry.path for entry in gguf if (_quant_of(entry.path) or "").upper() == quant}
-        if keep:
-            return quant, keep
-    return None, {entry.path for entry in gguf}
+        if quant in files:
+            return quant, files[quant]
+    if not files:
+        return None, {*gguf}
+    sizes = {quant: sum(entry.size for entry in entries if entry.path in paths) for quant, paths in files.items()}
+    # As few bits as are good, or as many as there are; among equals the largest loses least.
+    quant = min(files, key=lambda quant: (_bits(quant) < _GOOD_BITS, abs(_bits(quant) - _GOOD_BITS), -sizes[quant]))
+    return quant, files[quant]
+
+
+def _one_projector(projectors: Sequence[str]) -> set[str]:
+    for quant in PREFERRED_PROJECTORS:
+        if keep := {path for path in projectors if (_quant_of(path) or "").upper() == quant}:
+            return keep
+    return {*projectors}
 
 
 def _quant_of(path: str) -> str | None:
-    found = _QUANT_IN_NAME.findall(_SHARD.sub("", path).removesuffix(".gguf"))
+    found = _QUANT_IN_NAME.findall(_stem(path))
     return found[-1] if found else None
+
+
+def _bits(quant: str) -> int:
+    """`Q4_K_M` has 4, `BF16` 16."""
+    digits = re.search(r"\d+", quant)
+    assert digits, "a quantisation's name has a number"
+    return int(digits.group())
 
 
 def _matches_any(path: str, patterns: Iterable[str]) -> bool:
@@ -161,10 +215,6 @@ def _matches_any(path: str, patterns: Iterable[str]) -> bool:
 
 def _matches(path: str, pattern: str) -> bool:
     return fnmatchcase(path, pattern + "*" if pattern.endswith("/") else pattern)
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _name(path: str) -> str:
