@@ -13,9 +13,7 @@ _BLOCK = 1 << 20
 
 
 class RunningDigest:
-    """The digests of the first `position` bytes of an entry. sha256 always; git-sha1 where the hub names a file by
-    it.
-    """
+    """Both digests of the first `position` bytes of an entry: the store and its views name files by either."""
 
     def __init__(self, entry: Entry) -> None:
         self.position = 0

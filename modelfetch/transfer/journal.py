@@ -6,16 +6,19 @@
   a power cut. `d` holds always.
 - CHECK is the CRC-32 of what stands before it. A torn or altered line counts for nothing: the journal forgets, never
   invents.
+- What does not begin with `HEADER` is no journal, whatever a power cut left there; one of another version is refused.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from modelfetch.errors import StoreError
 from modelfetch.planning.spans import Span, SpanSet
 
 HEADER = b"modelfetch-journal 1\n"
+_ANY_HEADER = re.compile(rb"modelfetch-journal ([0-9]+)\n")
 DURABLE, WRITTEN, GONE = "d", "w", "x"
 
 
@@ -30,26 +33,26 @@ def session(boot: str) -> bytes:
 
 
 def read(content: bytes, *, size: int, boot: str, where: str) -> SpanSet:
-    """The bytes of a file of `size` that `content` vouches for, on a machine started as `boot`.
+    """The bytes of a file of `size` that `content` vouches for, on a machine started as `boot` (empty: not known).
 
     Raises:
         StoreError: the journal is of another version; `where` names it.
     """
     if not content.startswith(HEADER):
-        if HEADER.startswith(content):
-            return SpanSet()
-        raise StoreError(
-            f"`{where}` is a journal of another version",
-            facts={"expected": HEADER.decode().strip(), "got": repr(content[:40])},
-            hint="finish with the modelfetch that began it, or delete its folder to begin again",
-        )
+        if other := _ANY_HEADER.match(content):
+            raise StoreError(
+                f"`{where}` is a journal of another version",
+                facts={"expected": HEADER.decode().strip(), "got": other.group().decode().strip()},
+                hint="finish with the modelfetch that began it, or delete its folder to begin again",
+            )
+        return SpanSet()
     spans, current = SpanSet(), False
     for raw in content[len(HEADER) :].split(b"\n"):
         words = _words(raw)
         if not words:
             continue
         if words[0] == "b":
-            current = len(words) == 2 and words[1] == boot
+            current = boot != "" and words == ["b", boot]
             continue
         span = _span(words, size)
         if span is None:

@@ -4,7 +4,9 @@
 - A dead owner is followed, not removed in place: his successor takes the next number, so that two successors cannot
   both win.
 - An owner of this machine lives while his process does (pid and start time, within one boot and one pid namespace).
-  An owner elsewhere lives while his file's time moves; whether it moves is measured by our own clock.
+  An owner elsewhere, or one whose process this user may not see, lives while his file's time moves; whether it moves
+  is measured by our own clock.
+- Who was taken for dead has lost, also when a later owner has the same number: a file is its owner's by what it says.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class Identity:
     started: str
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host}" if self.pid else "an unknown process"
+
+
+_UNKNOWN = Identity("", "", 0, "")
 
 
 def boot_id() -> str:
@@ -53,24 +58,30 @@ def this_process() -> Identity:
 class Claim:
     """A held ownership of `folder`. `beat` it every `BEAT_EVERY_S`; `release` it in the end."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, identity: Identity) -> None:
         self._file = file
+        self._identity = identity
 
     def beat(self) -> bool:
         """Show that we live; False when the claim is lost (somebody took us for dead)."""
+        if not self._is_ours():
+            return False
         try:
             os.utime(self._file)
         except OSError:
             return False
-        number = _number(self._file)
-        return all(_number(other) <= number for other in _owner_files(self._file.parent))
+        return True
 
     def release(self) -> None:
-        self._file.unlink(missing_ok=True)
+        if self._is_ours():
+            self._file.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        return _read(self._file) == self._identity
 
 
 class Watch:
-    """Watches owners of other machines, whose life shows only in their file's time."""
+    """Watches owners whose life shows only in their file's time: those of other machines, above all."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[int, float]] = {}
@@ -78,7 +89,9 @@ class Watch:
     def lives(self, file: Path, identity: Identity | None) -> bool:
         """Whether the owner of `file` is to be respected."""
         if identity is not None and identity.place and identity.place == _place():
-            return identity.started != "" and _started(identity.pid) == identity.started
+            started = _started(identity.pid)
+            if started or not _is_hidden(identity.pid):
+                return started != "" and started == identity.started
         try:
             beat = file.stat().st_mtime_ns
         except OSError:
@@ -97,30 +110,35 @@ def claim(folder: Path, watch: Watch) -> Claim | Identity:
     for file in _owner_files(folder):
         identity = _read(file)
         if watch.lives(file, identity):
-            return identity or Identity("", "an unknown machine", 0, "")
+            return identity or _UNKNOWN
         highest = max(highest, _number(file))
     mine = folder / f"{_PREFIX}{highest + 1}"
     try:
         descriptor = os.open(mine, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
-        return _read(mine) or this_process()
+        return _read(mine) or _UNKNOWN
     except FileNotFoundError:
         return claim(folder, watch)  # the last owner just removed the folder: it is done, or free
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(asdict(this_process()), stream)
-    return _sole_owner(mine, watch)
+    try:
+        identity = this_process()
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(asdict(identity), stream)
+        return _sole_owner(mine, identity, watch)
+    except BaseException:
+        mine.unlink(missing_ok=True)  # on a full disk, say: whoever lives and owns nothing must not be in the way
+        raise
 
 
-def _sole_owner(mine: Path, watch: Watch) -> Claim | Identity:
+def _sole_owner(mine: Path, identity: Identity, watch: Watch) -> Claim | Identity:
     """Whoever created a file looks once more: of two that did so at the same time, at least one sees the other."""
     for file in _owner_files(mine.parent):
         if file != mine:
-            identity = _read(file)
-            if watch.lives(file, identity):
+            other = _read(file)
+            if watch.lives(file, other):
                 mine.unlink(missing_ok=True)
-                return identity or this_process()
+                return other or _UNKNOWN
             file.unlink(missing_ok=True)
-    return Claim(mine)
+    return Claim(mine, identity)
 
 
 def _owner_files(folder: Path) -> list[Path]:
@@ -137,9 +155,11 @@ def _number(file: Path) -> int:
 
 def _read(file: Path) -> Identity | None:
     try:
-        return Identity(**json.loads(file.read_text()))
+        identity = Identity(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    texts = (identity.place, identity.host, identity.started)
+    return identity if isinstance(identity.pid, int) and all(isinstance(text, str) for text in texts) else None
 
 
 def _place() -> str:
@@ -149,6 +169,17 @@ def _place() -> str:
     with contextlib.suppress(OSError):
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return boot
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process `pid` of another user, which /proc does not show where it is mounted with hidepid."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _started(pid: int) -> str:

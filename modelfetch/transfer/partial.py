@@ -41,13 +41,10 @@ class Partial:
         try:
             _reserve(self._data, size)
             os.ftruncate(self._data, size)
-            self._journal = os.open(folder / _JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._journal = _open_journal(folder / _JOURNAL, boot)
         except OSError:
             os.close(self._data)
             raise
-        if os.fstat(self._journal).st_size == 0:
-            os.write(self._journal, journal.HEADER)
-        os.write(self._journal, journal.session(boot))
         self._unsynced = False
         # Guards the descriptors against being closed while `sync` uses them.
         self._closing = threading.Lock()
@@ -125,6 +122,20 @@ def _vouched(folder: Path, size: int, boot: str) -> SpanSet:
     if length < size:
         spans.discard(Span(length, size))
     return spans
+
+
+def _open_journal(path: Path, boot: str) -> int:
+    """Begin a session in the journal, or the journal itself where it was not begun or did not survive a power cut."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        if os.pread(descriptor, len(journal.HEADER), 0) != journal.HEADER:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, journal.HEADER)
+        os.write(descriptor, journal.session(boot))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _reserve(descriptor: int, size: int) -> None:
