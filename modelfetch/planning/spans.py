@@ -35,11 +35,16 @@ class SpanSet:
             self.add(span)
 
     def __iter__(self) -> Iterator[Span]:
-        return iter(tuple(self._spans))
+        return iter(self.spans)
 
     def __len__(self) -> int:
         """The number of bytes, not of spans."""
         return sum(len(span) for span in self._spans)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans. `tuple()` and `list()` of the set itself would first take room for as many as it has bytes."""
+        return tuple(self._spans)
 
     def __bool__(self) -> bool:
         return bool(self._spans)

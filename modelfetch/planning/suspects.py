@@ -60,7 +60,7 @@ class Suspects:
         self.current = suspect
         if set(endpoints) - {suspect}:
             self._benched |= {suspect} - {UNKNOWN}
-            return Replacement(suspect, tuple(known[suspect]))
+            return Replacement(suspect, known[suspect].spans)
         return self._replace_the_last(suspect, whole, sent_all=len(known[suspect]) == len(whole))
 
     def found(self) -> bool:

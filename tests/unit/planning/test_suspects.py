@@ -35,6 +35,12 @@ def test_whoever_sent_least_is_suspected_first_and_the_manifests_own_endpoint_la
     assert order == ["little", "much", "own"]
 
 
+def test_doubting_takes_no_room_for_each_byte() -> None:
+    whole = Span(0, 1 << 50)
+    replacement = Suspects("own").next(whole, {"own": SpanSet([whole])}, ["own", "other"])
+    assert replacement == Replacement("own", (whole,))
+
+
 def test_a_suspect_who_sent_nothing_that_is_left_is_none() -> None:
     senders = {"own": spans((0, 100)), "other": SpanSet()}
     replacement = Suspects("own").next(WHOLE, senders, ["own", "other"])
