@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,9 +68,9 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def until(happened: object) -> None:
+def until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not happened():  # type: ignore[operator]  # a function without arguments
+    while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -291,7 +291,7 @@ def test_somebody_who_only_tries_does_not_take_a_claim_away(tmp_path: Path) -> N
 def test_who_created_a_file_and_sees_a_living_owner_steps_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process claims the folder between our look and our file."""
     listed = owner._owner_files
-    looks = iter([[], None])
+    looks: Iterator[list[Path] | None] = iter([[], None])
 
     def look(folder: Path) -> list[Path]:
         found = next(looks)
