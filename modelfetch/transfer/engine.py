@@ -1,4 +1,4 @@
-"""Runs a transfer: starts lanes, hashers and the keeper, hands out files, and ends them all.
+"""Runs a transfer: starts lanes, hashers, the syncer and the beater, hands out files, and ends them all.
 
 - Only so many partials are open at a time; small files need none and are all on offer from the start.
 - A partial that another process works on is waited for visibly: it is there one day, or its owner is dead.
@@ -139,7 +139,8 @@ class _Engine:
         count = min(MOST_HASHERS, os.cpu_count() or 1) if self._pending else 0
         self._helpers = [threading.Thread(target=self._hash, name=f"hasher {n}", daemon=True) for n in range(count)]
         if count:
-            self._helpers.append(threading.Thread(target=self._keep, name="keeper", daemon=True))
+            self._helpers.append(threading.Thread(target=self._sync, name="syncer", daemon=True))
+            self._helpers.append(threading.Thread(target=self._beat, name="beater", daemon=True))
         for thread in self._helpers:
             thread.start()
 
@@ -236,20 +237,26 @@ class _Engine:
         file.partial.discard()
         self._board.finished(file.key, digests)
 
-    def _keep(self) -> None:
-        """Make what was written durable, and show that we live."""
-        beat_at = 0.0
+    def _sync(self) -> None:
+        """Make what was written durable."""
         try:
             while not self._board.is_stopping:
                 for file in self._board.files():
                     if (done := self._board.done(file.key)) is not None:
                         file.partial.sync(done)
-                    if time.monotonic() >= beat_at and not file.partial.claim.beat() and self._board.file(file.key):
-                        raise StoreError(f"another process took `{file.partial.folder}` over", hint="run it again")
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + BEAT_EVERY_S
                 self._board.rest(SYNC_EVERY_S)
         except OSError as error:
             self._board.fail(disk_fault(error, file.partial.data, "written"))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: the transfer ends with this error
+            self._board.fail(error)
+
+    def _beat(self) -> None:
+        """Show that we live; not while syncing, which takes longer on a slow disk than others wait for a sign."""
+        try:
+            while not self._board.is_stopping:
+                for file in self._board.files():
+                    if not file.partial.claim.beat():
+                        raise StoreError(f"another process took `{file.partial.folder}` over", hint="run it again")
+                self._board.rest(BEAT_EVERY_S)
         except Exception as error:  # noqa: BLE001 - the thread's edge: the transfer ends with this error
             self._board.fail(error)

@@ -61,18 +61,20 @@ class Claim:
     def __init__(self, file: Path, identity: Identity) -> None:
         self._file = file
         self._identity = identity
+        self._released = False
 
     def beat(self) -> bool:
-        """Show that we live; False when the claim is lost (somebody took us for dead)."""
+        """Show that we live; False when the claim is lost (somebody took us for dead). Released is not lost."""
         if not self._is_ours():
-            return False
+            return self._released
         try:
             os.utime(self._file)
         except OSError:
-            return False
+            return self._released
         return True
 
     def release(self) -> None:
+        self._released = True  # before the file goes: another thread may be about to beat
         if self._is_ours():
             self._file.unlink(missing_ok=True)
 

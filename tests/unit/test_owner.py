@@ -266,7 +266,12 @@ def test_beating_moves_the_files_time(tmp_path: Path) -> None:
     assert held.beat()
     assert (tmp_path / "owner.1").stat().st_mtime > 0
     held.release()
-    assert not held.beat()
+
+
+def test_what_was_released_is_not_lost(tmp_path: Path) -> None:
+    held = claimed(tmp_path)
+    held.release()
+    assert held.beat(), "a thread that beats may look after another one has released"
 
 
 def test_who_was_taken_for_dead_has_lost_also_when_a_later_owner_has_the_same_number(tmp_path: Path) -> None:
