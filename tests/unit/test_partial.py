@@ -243,6 +243,23 @@ def test_threads_may_write_beside_each_other(tmp_path: Path) -> None:
     close(again)
 
 
+def test_a_write_that_the_system_does_in_parts_is_done_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, view, offset: whole(descriptor, view[:7], offset))
+    file = opened(tmp_path / "p")
+    put(file, 100, 200)
+    assert content(file, 100, 200) == BYTES[100:200]
+    close(file)
+
+
+def test_what_is_discarded_is_closed(tmp_path: Path) -> None:
+    file = opened(tmp_path / "p")
+    file.discard()
+    assert open_files(tmp_path) == []
+
+
 def test_what_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     file = opened(tmp_path / "p")
     put(file, 0, SIZE)

@@ -127,6 +127,8 @@ LISTINGS = {
             "bert_model.ckpt.meta",
             "bert_model.ckpt.data-00000-of-00001",
             "coreml/fill-mask/float32_model.mlpackage/Data/weights.bin",
+            "Model.mlpackage/Manifest.json",
+            "Model.mlmodelc/weights/weight.bin",
             "model.onnx",
             "model.onnx_data",
             "model.onnx.data",
@@ -203,6 +205,10 @@ LISTINGS = {
     ),
     "only quants that nobody prefers": Listing(
         ["m-Q3_K_L.gguf"], ["m-IQ1_M.gguf", "m-Q2_K.gguf", "m-TQ1_0.gguf", "m-IQ3_XXS.gguf"], "Q3_K_L"
+    ),
+    "more bits rather than too few": Listing(["m-Q6_K.gguf"], ["m-Q3_K_L.gguf"], "Q6_K"),
+    "a name that also tells what was quantised": Listing(
+        ["merge-bf16.Q4_K_M.gguf"], ["merge-bf16.Q8_0.gguf"], "Q4_K_M"
     ),
     "a short name for the quant": Listing(
         ["Phi-3-mini-4k-instruct-q4.gguf"], ["Phi-3-mini-4k-instruct-fp16.gguf"], "Q4"
@@ -288,6 +294,12 @@ def test_the_quant_that_is_asked_for_comes_whole_and_with_its_projector(quant: s
     selection = select(entries(*QUANTS), quant=quant)
     assert chosen(selection) == {*files, "mmproj-F16.gguf", "config.json"}
     assert selection.quant is None, "nothing was taken on the user's behalf"
+
+
+def test_sixteen_bits_have_several_names() -> None:
+    for quant in ("F16", "FP16", "BF16", "F32", "FP32"):
+        listing = entries(f"m-{quant.lower()}.gguf", "m-q4_k_m.gguf")
+        assert chosen(select(listing, quant=quant)) == {f"m-{quant.lower()}.gguf"}
 
 
 def test_a_quant_is_taken_instead_of_safetensors() -> None:
