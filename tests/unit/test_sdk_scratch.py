@@ -32,6 +32,12 @@ def begun(scratch: Scratch) -> Path:
     return scratch.files / f"{ENTRY.path}.incomplete"
 
 
+def takes_over(scratch: Scratch) -> None:
+    """What another process does that holds the owner for dead: the next number is its own, and the dead one's goes."""
+    (scratch.folder / "owner.2").touch()
+    (scratch.folder / "owner.1").unlink()
+
+
 def test_its_places_mean_the_same_in_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scratch = Scratch(Path("sdk-0"))
@@ -62,7 +68,7 @@ def test_a_second_owner_waits_and_says_for_whom(tmp_path: Path) -> None:
 def test_whoever_lost_the_folder_to_another_process_stops(scratch: Scratch) -> None:
     with scratch.owned("own/name", events.ignore):
         scratch.beat()
-        (scratch.folder / "owner.2").touch()
+        takes_over(scratch)
         scratch._beat_at = 0.0
         with pytest.raises(StoreError, match="took"):
             scratch.beat()
@@ -119,7 +125,7 @@ def test_whoever_loses_the_folder_while_hashing_does_not_hash_on(scratch: Scratc
     with scratch.file(ENTRY).open("wb") as stream:
         stream.truncate(1 << 40)
     with scratch.owned("own/name", events.ignore):
-        (scratch.folder / "owner.2").touch()
+        takes_over(scratch)
         with pytest.raises(StoreError, match="took"):
             scratch.digests([ENTRY])
 
