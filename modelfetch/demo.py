@@ -24,9 +24,9 @@ from typing import Any
 from modelfetch.demo_model import REPO, make_demo_model
 from modelfetch.errors import INTERRUPTED, DoctorError, ModelfetchError, SmokeError
 from modelfetch.manifest import Entry, Facts, Manifest, content_digest
+from modelfetch.model.isolation import child_command
 from modelfetch.reference import parse
 from modelfetch.serve import Served, Server
-from modelfetch.smoke.runner import child_command
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.hashing import hash_file
 from modelfetch.transfer import resumable_bytes

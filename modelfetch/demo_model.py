@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelfetch.errors import ConfigError
-from modelfetch.smoke.runner import child_command, child_environment
+from modelfetch.model.isolation import child_command, child_environment
 
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

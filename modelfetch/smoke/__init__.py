@@ -18,16 +18,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelfetch.errors import ConfigError
-from modelfetch.smoke.contents import ModelFolder
-from modelfetch.smoke.folder import read_folder
-from modelfetch.smoke.kind import Exercise, choose
-from modelfetch.smoke.observations import DoesNotFit, NotExercised, Observation, Planned
-from modelfetch.smoke.placement import Wish, next_wish, time_limit_s
-from modelfetch.smoke.quantisation import MODULES
+from modelfetch.model.contents import ModelFolder, NotExercised
+from modelfetch.model.folder import read_folder
+from modelfetch.model.isolation import child_command, child_environment
+from modelfetch.model.kind import Exercise, choose
+from modelfetch.model.placement import DoesNotFit, Wish, next_wish, time_limit_s
+from modelfetch.model.quantisation import MODULES
+from modelfetch.model.tables import read_tables
+from modelfetch.smoke.observations import Observation, Planned
 from modelfetch.smoke.request import Request
 from modelfetch.smoke.result import SmokeResult, Subject, make_result
-from modelfetch.smoke.runner import Listener, child_command, child_environment, run_child
-from modelfetch.smoke.tables import read_tables
+from modelfetch.smoke.runner import Listener, run_child
 from modelfetch.smoke.verdict import Finding, Severity, Verdict
 from modelfetch.store import Snapshot
 

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-MAX_EXAMPLES = 1000
-# The phase of a shortage that was found out by counting, not by an allocator.
-BEFORE_LOADING = "before loading"
+from modelfetch.model.contents import BrokenFile, NotExercised
+from modelfetch.model.placement import DoesNotFit, NoDevice, Placed
 
-# The name by which transformers asks for consent to run a model's own code, in its options and in its errors.
-TRUST = "trust_remote_code"
+MAX_EXAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -38,24 +36,6 @@ class ZeroRows:
 
 
 # ---- seen by the parent, from the files alone
-
-
-@dataclass(frozen=True)
-class BrokenFile:
-    """A file of the model that is missing, cut short, or not what its name says."""
-
-    path: str
-    problem: str
-
-
-@dataclass(frozen=True)
-class NotExercised:
-    """Why the model was not run at all; `check` is the finding it becomes."""
-
-    check: str
-    reason: str
-    hint: str | None = None
-    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,35 +67,6 @@ class Stack:
 
     versions: Mapping[str, str]
     threads: int
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where the model runs and in which type, each with the reason in one sentence."""
-
-    device: str
-    device_name: str
-    device_reason: str
-    dtype: str
-    dtype_reason: str
-
-
-@dataclass(frozen=True)
-class DoesNotFit:
-    """Memory is short: found out `BEFORE_LOADING`, or by the allocator while `phase` ran."""
-
-    device: str
-    needed_bytes: int
-    available_bytes: int
-    phase: str
-
-
-@dataclass(frozen=True)
-class NoDevice:
-    """The device that was asked for by name is not there."""
-
-    device: str
-    reason: str
 
 
 @dataclass(frozen=True)

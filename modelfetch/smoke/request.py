@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelfetch.smoke.kind import Exercise
-from modelfetch.smoke.lines import read_value
-from modelfetch.smoke.placement import Wish
+from modelfetch.model.documents import read_value
+from modelfetch.model.kind import Exercise
+from modelfetch.model.placement import Wish
 
 
 @dataclass(frozen=True)

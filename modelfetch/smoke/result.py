@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from modelfetch.model.placement import Placed
+from modelfetch.model.thinking import split
 from modelfetch.redact import redact
 from modelfetch.smoke.criteria import judge
 from modelfetch.smoke.observations import (
@@ -18,7 +20,6 @@ from modelfetch.smoke.observations import (
     Loaded,
     Memory,
     Observation,
-    Placed,
     Planned,
     Predicted,
     Prompted,
@@ -26,7 +27,6 @@ from modelfetch.smoke.observations import (
     Stack,
 )
 from modelfetch.smoke.prompts import QUERY
-from modelfetch.smoke.thinking import split
 from modelfetch.smoke.verdict import Case, Finding, Verdict, decide
 
 

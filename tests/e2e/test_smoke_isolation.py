@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modelfetch.model.isolation import child_command, child_environment, usable_cores
 from modelfetch.smoke.observations import Ended, Finished, Garbled, Observation, Started
-from modelfetch.smoke.runner import LOG_BYTES, child_command, child_environment, run_child, usable_cores
+from modelfetch.smoke.runner import LOG_BYTES, run_child
 
 REPOSITORY = Path(__file__).parents[2]
 PREAMBLE = """
@@ -114,7 +115,7 @@ def test_what_is_no_observation_is_garbled(tmp_path: Path) -> None:
 def test_an_allocation_beyond_the_cap_fails_in_the_child_alone(tmp_path: Path) -> None:
     code = """
     sys.path.append(REPOSITORY)
-    from modelfetch.smoke.child import memory
+    from modelfetch.model.child import memory
     memory.cap(memory.data_bytes() + (256 << 20))
     try:
         bytearray(50 << 30)

@@ -305,7 +305,7 @@ def test_a_device_that_is_not_there_is_a_failure_with_its_reason(tmp_path: Path)
 def test_memory_that_torch_is_refused_is_named_and_ends_nothing_else(tmp_path: Path) -> None:
     code = (
         "import torch\n"
-        "from modelfetch.smoke.child import memory\n"
+        "from modelfetch.model.child import memory\n"
         "memory.cap(memory.data_bytes() + (512 << 20))\n"
         "try:\n"
         "    torch.ones(16 << 30, dtype=torch.uint8)\n"

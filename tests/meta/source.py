@@ -15,9 +15,9 @@ PACKAGE = ROOT / "modelfetch"
 LAYERS = (
     ["errors", "redact", "units", "reference", "manifest", "events", "diskfaults", "selection", "planning", "config"],
     ["http"],
-    ["hubs", "transfer", "store"],
+    ["hubs", "transfer", "store", "model"],
     ["sdk"],
-    ["pull", "verify", "smoke", "doctor", "serve"],
+    ["pull", "verify", "smoke", "doctor", "serve", "adopt"],
     ["demo_model"],
     ["demo"],
     ["cli"],

@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.smoke.kind import Exercise, Kind
-from modelfetch.smoke.lines import from_line, read_value, to_line
-from modelfetch.smoke.observations import (
-    OBSERVATIONS,
-    Garbled,
-    Names,
-    NotExercised,
-    Observation,
-    Predicted,
-    Stack,
-    Started,
-)
+from modelfetch.model.contents import NotExercised
+from modelfetch.model.documents import read_value
+from modelfetch.model.kind import Exercise, Kind
+from modelfetch.smoke.lines import from_line, to_line
+from modelfetch.smoke.observations import OBSERVATIONS, Garbled, Names, Observation, Predicted, Stack, Started
 
 PLAIN_DICTIONARIES = {"evidence": NotExercised, "versions": Stack}
 OBSERVED = st.one_of(

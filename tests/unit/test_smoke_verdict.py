@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfetch.model.contents import BrokenFile, NotExercised
+from modelfetch.model.kind import Kind
+from modelfetch.model.placement import DoesNotFit, NoDevice, Placed
 from modelfetch.smoke.criteria import CHECKS, judge
-from modelfetch.smoke.kind import Kind
 from modelfetch.smoke.observations import (
     Answered,
-    BrokenFile,
-    DoesNotFit,
     Embedded,
     Ended,
     Finished,
@@ -23,10 +23,7 @@ from modelfetch.smoke.observations import (
     Loaded,
     Memory,
     Names,
-    NoDevice,
-    NotExercised,
     Observation,
-    Placed,
     Planned,
     Predicted,
     Prompted,

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from modelfetch.smoke.child import memory
+from modelfetch.model.child import memory
+from modelfetch.model.placement import DoesNotFit, needed_bytes
 from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.observations import DoesNotFit, Finished, Memory, Raised, Started
-from modelfetch.smoke.placement import needed_bytes
+from modelfetch.smoke.observations import Finished, Memory, Raised, Stack, Started
 from modelfetch.smoke.request import Request, read_request
 
 _PR_SET_PDEATHSIG = 1
@@ -38,16 +38,22 @@ def _work(request: Request, report: Report) -> bool:
     """Load and exercise; False where there was no place to do it, which is reported already."""
     report(Started("import"))
     # Here and not above: when the import itself fails or is slow, that is an observation.
-    from modelfetch.smoke.child import exercises, loading, machine, weights
+    from modelfetch.model.child import loading, machine
+    from modelfetch.smoke.child import exercises, loaded, weights
 
-    placed = machine.settle(request, report)
+    threads = machine.prepare()
+    report(Stack(machine.versions(), threads))
+    for outcome in machine.settle(request.wish, request.exercise):
+        report(outcome)
+    placed = report.placed
     if placed is None:
         return False
     report(Started("tokenizer"))
-    tokenizer = loading.load_tokenizer(request)
+    tokenizer = loading.load_tokenizer(request.folder, request.exercise, trust_remote_code=request.trust_remote_code)
     report(Started("load"))
-    model, loaded = loading.load_model(request, placed)
-    report(loaded)
+    model_loaded = loading.load_model(request.folder, request.exercise, placed)
+    model = model_loaded.model
+    report(loaded.observe(model_loaded))
     report(Started("weights"))
     report(weights.scan(model))
     exercises.exercise(model, tokenizer, request, report)

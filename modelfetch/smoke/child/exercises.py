@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelfetch.model.kind import GENERATES, Kind
 from modelfetch.smoke.child import heads
 from modelfetch.smoke.child.generation import generate
 from modelfetch.smoke.child.prediction import predict
 from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.kind import GENERATES, Kind
 from modelfetch.smoke.request import Request
 
 

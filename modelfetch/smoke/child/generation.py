@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from modelfetch.model.kind import Kind
 from modelfetch.smoke.child.prompting import prompt_for, turn_ends
 from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.kind import Kind
 from modelfetch.smoke.observations import Generated, Started, TokenIds
 from modelfetch.smoke.request import Request
 

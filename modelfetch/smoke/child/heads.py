@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from modelfetch.model.kind import Kind
 from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.kind import Kind
 from modelfetch.smoke.observations import Answered, Embedded, Filled, Ranked, Started
 from modelfetch.smoke.prompts import (
     CONTEXT,

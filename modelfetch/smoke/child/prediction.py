@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from modelfetch.model.kind import Kind
 from modelfetch.smoke.child.generation import ids_fit
 from modelfetch.smoke.child.prompting import spans
 from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.kind import Kind
 from modelfetch.smoke.observations import Predicted, Started
 from modelfetch.smoke.prompts import PARAGRAPH
 from modelfetch.smoke.request import Request

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelfetch.smoke.kind import Kind
+from modelfetch.model.kind import Kind
 from modelfetch.smoke.observations import Prompted
 from modelfetch.smoke.prompts import BASE_PROMPT, CHAT_PROMPT, SPAN_PROMPT
 from modelfetch.smoke.request import Request

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from modelfetch.model.placement import Placed
 from modelfetch.smoke.lines import to_line
-from modelfetch.smoke.observations import Observation, Placed, Started
+from modelfetch.smoke.observations import Observation, Started
 
 
 class Report:

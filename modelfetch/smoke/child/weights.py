@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from modelfetch.smoke.child.loading import names
+from modelfetch.smoke.child.loaded import names
 from modelfetch.smoke.observations import MAX_EXAMPLES, WeightsScanned, ZeroRows
 
 # No trained weight comes near; a flipped exponent bit makes 1e37.

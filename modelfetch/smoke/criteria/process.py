@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modelfetch.model.contents import BrokenFile, NotExercised
+from modelfetch.model.kind import TRUST
+from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, NoDevice, Placed
 from modelfetch.smoke.observations import (
-    BEFORE_LOADING,
-    TRUST,
     Answered,
-    BrokenFile,
-    DoesNotFit,
     Embedded,
     Ended,
     Finished,
     Garbled,
     Generated,
     Loaded,
-    NoDevice,
-    NotExercised,
-    Placed,
     Planned,
     Raised,
     WeightsScanned,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelfetch.smoke.kind import Kind
-from modelfetch.smoke.observations import Generated, Placed, Planned, Prompted, TokenIds
-from modelfetch.smoke.thinking import HARMONY_CHANNEL
+from modelfetch.model.kind import Kind
+from modelfetch.model.placement import Placed
+from modelfetch.model.thinking import HARMONY_CHANNEL
+from modelfetch.smoke.observations import Generated, Planned, Prompted, TokenIds
 from modelfetch.smoke.verdict import Case, Finding, Severity
 
 CHECKS = {

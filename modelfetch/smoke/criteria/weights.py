@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from modelfetch.smoke.kind import Kind
+from modelfetch.model.kind import Kind
 from modelfetch.smoke.observations import Loaded, Names, Planned, Predicted, WeightsScanned
 from modelfetch.smoke.verdict import Case, Finding, Severity
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelfetch.smoke.observations import NotExercised
+from modelfetch.model.contents import NotExercised
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelfetch.smoke.kind import ITEM_BYTES, Exercise
-from modelfetch.smoke.observations import BEFORE_LOADING, DoesNotFit, NoDevice, Observation, Placed
+from modelfetch.model.kind import ITEM_BYTES, Exercise
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# The phase of a shortage that was found out by counting, not by an allocator.
+BEFORE_LOADING = "before loading"
+
 GIB = 1 << 30
 # CUDA's context, cuBLAS's workspace and the first activations take about this much beside the weights.
 GPU_OVERHEAD_BYTES = GIB * 3 // 4
@@ -27,6 +29,35 @@ BASE_LIMIT_S = 300.0
 SLOWEST_READ_BYTES_PER_S = 20_000_000
 # A few shared cores, each token reading every weight once.
 SLOWEST_TOKEN_BYTES_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the model runs and in which type, each with the reason in one sentence."""
+
+    device: str
+    device_name: str
+    device_reason: str
+    dtype: str
+    dtype_reason: str
+
+
+@dataclass(frozen=True)
+class DoesNotFit:
+    """Memory is short: found out `BEFORE_LOADING`, or by the allocator while `phase` ran."""
+
+    device: str
+    needed_bytes: int
+    available_bytes: int
+    phase: str
+
+
+@dataclass(frozen=True)
+class NoDevice:
+    """The device that was asked for by name is not there."""
+
+    device: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +123,7 @@ def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit 
     return (short, *_on_cpu(wish, exercise, machine, "the model does not fit into the free memory of the GPU"))
 
 
-def next_wish(wish: Wish, observations: Iterable[Observation]) -> Wish | None:
+def next_wish(wish: Wish, observations: Iterable[object]) -> Wish | None:
     """What to try after a run: the CPU, where the GPU was not asked for by name and its memory ran out meanwhile."""
     short = next((each for each in observations if isinstance(each, DoesNotFit) and each.device != "cpu"), None)
     if wish.device != "auto" or wish.cpu_reason or short is None or short.phase == BEFORE_LOADING:

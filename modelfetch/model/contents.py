@@ -7,14 +7,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelfetch.smoke.gguf import GgufHeader
-from modelfetch.smoke.headers import Tensor
-from modelfetch.smoke.observations import BrokenFile
+from modelfetch.model.gguf import GgufHeader
+from modelfetch.model.headers import Tensor
 
 INDEX = "model.safetensors.index.json"
 POOLING = "_Pooling/config.json"
 # What transformers loads. Other `.bin` files, OpenVINO's for one, are not pickles.
 PICKLE = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file of the model that is missing, cut short, or not what its name says."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class NotExercised:
+    """Why the model was not run at all; `check` is the finding it becomes."""
+
+    check: str
+    reason: str
+    hint: str | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

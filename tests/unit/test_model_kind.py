@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from modelfetch.smoke.contents import CodeFile, ModelFolder
-from modelfetch.smoke.gguf import GgufHeader
-from modelfetch.smoke.headers import Tensor
-from modelfetch.smoke.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
-from modelfetch.smoke.observations import NotExercised
-from modelfetch.smoke.quantisation import BACKENDS, MODULES
-from modelfetch.smoke.tables import Tables, read_tables
+from modelfetch.model.contents import CodeFile, ModelFolder, NotExercised
+from modelfetch.model.gguf import GgufHeader
+from modelfetch.model.headers import Tensor
+from modelfetch.model.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
+from modelfetch.model.quantisation import BACKENDS, MODULES
+from modelfetch.model.tables import Tables, read_tables
 
 KNOWN = Tables(
     classes={

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelfetch.errors import NotFoundError
-from modelfetch.smoke.contents import INDEX, PICKLE, POOLING, CodeFile, ModelFolder
-from modelfetch.smoke.gguf import GgufHeader, read_gguf
-from modelfetch.smoke.headers import BrokenHeader, Tensor, read_safetensors, what_it_is_instead
-from modelfetch.smoke.observations import BrokenFile
+from modelfetch.model.contents import INDEX, PICKLE, POOLING, BrokenFile, CodeFile, ModelFolder
+from modelfetch.model.gguf import GgufHeader, read_gguf
+from modelfetch.model.headers import BrokenHeader, Tensor, read_safetensors, what_it_is_instead
 
 # The longest configurations known, tokenizer_config.json with tens of thousands of added tokens, stay below 10 MB.
 MAX_JSON_BYTES = 32 << 20

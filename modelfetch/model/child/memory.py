@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from modelfetch.smoke.observations import DoesNotFit
+from modelfetch.model.placement import DoesNotFit
 
 _NO_CPU_MEMORY = ("can't allocate memory", "unable to mmap", "Cannot allocate memory")
 

@@ -11,17 +11,18 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelfetch.smoke.contents import INDEX, POOLING, ModelFolder
-from modelfetch.smoke.headers import RECAST_DTYPES, Tensor
-from modelfetch.smoke.observations import NotExercised
-from modelfetch.smoke.quantisation import method_of, refusal
-from modelfetch.smoke.tables import Tables
+from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
+from modelfetch.model.headers import RECAST_DTYPES, Tensor
+from modelfetch.model.quantisation import method_of, refusal
+from modelfetch.model.tables import Tables
 
 # transformers parses a GGUF header in Python and dequantises everything in memory: minutes and gigabytes beyond this.
 MAX_GGUF_BYTES = 2_000_000_000
 # The language these write need not be the one they read, so a loss on English judges nothing.
 TRANSLATORS = frozenset({"marian", "fsmt", "m2m_100", "mbart", "nllb-moe", "seamless_m4t", "seamless_m4t_v2"})
 
+# The name by which transformers asks for consent to run a model's own code, in its options and in its errors.
+TRUST = "trust_remote_code"
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 _PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"

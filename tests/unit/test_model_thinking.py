@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelfetch.smoke.thinking import TAGS, Reply, split
+from modelfetch.model.thinking import TAGS, Reply, split
 
 CASES = {
     "no tags: all is answer": ("Paris.", "user\nassistant\n", Reply(None, "Paris.")),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from modelfetch.smoke.headers import BrokenHeader, Tensor, what_it_is_instead
+from modelfetch.model.headers import BrokenHeader, Tensor, what_it_is_instead
 
 MAX_ENTRIES = 1_000_000
 MAX_STRING_BYTES = 32 << 20

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from modelfetch.smoke.kind import Exercise, Kind
-from modelfetch.smoke.observations import DoesNotFit, NoDevice, Placed
-from modelfetch.smoke.placement import (
+from modelfetch.model.kind import Exercise, Kind
+from modelfetch.model.placement import (
     BASE_LIMIT_S,
     GIB,
+    DoesNotFit,
     Gpu,
     Machine,
+    NoDevice,
+    Placed,
     Wish,
     memory_cap_bytes,
     needed_bytes,

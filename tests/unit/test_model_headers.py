@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.smoke.gguf import read_gguf
-from modelfetch.smoke.headers import BrokenHeader, Tensor, read_safetensors
+from modelfetch.model.gguf import read_gguf
+from modelfetch.model.headers import BrokenHeader, Tensor, read_safetensors
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a2146" * 8 + b"\nsize 269060552\n"
 

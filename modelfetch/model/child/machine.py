@@ -12,30 +12,30 @@ from typing import Any
 import torch
 import transformers
 
-from modelfetch.smoke.child import memory
-from modelfetch.smoke.child.report import Report
-from modelfetch.smoke.observations import Placed, Stack
-from modelfetch.smoke.placement import Gpu, Machine, Wish, memory_cap_bytes, place
-from modelfetch.smoke.request import Request
+from modelfetch.model.child import memory
+from modelfetch.model.kind import Exercise
+from modelfetch.model.placement import DoesNotFit, Gpu, Machine, NoDevice, Placed, Wish, memory_cap_bytes, place
 
 _PACKAGES = ("tokenizers", "safetensors", "accelerate", "huggingface_hub", "numpy")
 
 
-def settle(request: Request, report: Report) -> Placed | None:
-    """Choose where to run and make ready for it; None where there is no place, which is reported."""
+def prepare() -> int:
+    """Make torch and transformers behave as a child's must; the number of threads that torch will use."""
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()
-    report(Stack(_versions(), threads))
-    machine = look(request.wish)
-    placed = None
-    for outcome in place(request.wish, request.exercise, machine):
-        report(outcome)
-        placed = outcome if isinstance(outcome, Placed) else None
-    if placed is not None and placed.device == "cpu":
+    return threads
+
+
+def settle(wish: Wish, exercise: Exercise) -> tuple[DoesNotFit | NoDevice | Placed, ...]:
+    """Choose where to run and make ready for it. The last is `Placed`; where it is not, there is no place."""
+    machine = look(wish)
+    outcomes = place(wish, exercise, machine)
+    placed = outcomes[-1]
+    if isinstance(placed, Placed) and placed.device == "cpu":
         in_use = memory.data_bytes()
-        memory.cap(memory_cap_bytes(request.exercise, placed.dtype, in_use, machine.available_bytes))
-    return placed
+        memory.cap(memory_cap_bytes(exercise, placed.dtype, in_use, machine.available_bytes))
+    return outcomes
 
 
 def look(wish: Wish) -> Machine:
@@ -77,16 +77,17 @@ def _cpu_name() -> str:
     return next(named, platform.machine())
 
 
-def _versions() -> dict[str, str]:
-    versions: dict[str, Any] = {
+def versions() -> dict[str, str]:
+    """The versions of what runs the model."""
+    known: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
     for package in _PACKAGES:
         try:
-            versions[package] = version(package)
+            known[package] = version(package)
         except PackageNotFoundError:
             continue
-    versions["cuda"] = torch.version.cuda
-    return {name: str(each) for name, each in versions.items() if each}
+    known["cuda"] = torch.version.cuda
+    return {name: str(each) for name, each in known.items() if each}

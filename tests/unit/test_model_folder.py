@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import NotFoundError
-from modelfetch.smoke.folder import read_folder
+from modelfetch.model.folder import read_folder
 from tests.conftest import safetensors_bytes
 
 

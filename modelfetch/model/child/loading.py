@@ -1,0 +1,73 @@
+"""Loads a tokenizer and a model, with every choice made explicitly that a file of the model could make otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+
+from modelfetch.model.kind import TRUST, Exercise
+from modelfetch.model.placement import Placed
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run. `keys` says which weights were missing, not expected, or of another shape."""
+
+    model: Any
+    attention: str
+    seconds: float
+    keys: Mapping[str, Any]
+
+
+def load_tokenizer(folder: str, exercise: Exercise, *, trust_remote_code: bool) -> Any:
+    """The model's own tokenizer; by code of its own only where transformers has none and the user consents."""
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": exercise.remote_code}
+    if exercise.gguf_file:
+        options["gguf_file"] = exercise.gguf_file
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, **options)
+    except ValueError as error:
+        if TRUST not in str(error) or not trust_remote_code:
+            raise
+    return transformers.AutoTokenizer.from_pretrained(folder, **(options | {TRUST: True}))
+
+
+def load_model(folder: str, exercise: Exercise, placed: Placed) -> LoadedModel:
+    """The model where and as `placed` says, in the class that `exercise` names."""
+    model_class = getattr(transformers, exercise.class_name)
+    options = _options(exercise, placed)
+    started = time.perf_counter()
+    # Named, because a config.json can name a kernel to be fetched from a hub instead.
+    attention = "sdpa"
+    try:
+        model, keys = model_class.from_pretrained(folder, attn_implementation=attention, **options)
+    except (ValueError, ImportError) as error:
+        if "attention" not in str(error):
+            raise
+        attention = "eager"
+        model, keys = model_class.from_pretrained(folder, attn_implementation=attention, **options)
+    model.eval()
+    return LoadedModel(model, attention, time.perf_counter() - started, keys)
+
+
+def _options(exercise: Exercise, placed: Placed) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "dtype": "auto" if placed.dtype == "auto" else getattr(torch, placed.dtype),
+        "local_files_only": True,
+        "trust_remote_code": exercise.remote_code,
+        "output_loading_info": True,
+        # Otherwise a wrong shape ends in an error that does not name it; the names are judged by the verdict.
+        "ignore_mismatched_sizes": True,
+    }
+    if exercise.gguf_file:
+        options["gguf_file"] = exercise.gguf_file
+    else:
+        options["use_safetensors"] = exercise.weights == "safetensors"
+    if placed.device != "cpu":
+        options["device_map"] = {"": placed.device}
+    return options
