@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,73 +13,130 @@ from modelfetch.cli._output import format_bytes, print_json, print_table, say
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelfetch.store import Snapshot
+    from modelfetch.store.summary import Summary
 
 _HEADINGS = ("REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "WHERE")
+_EPILOG = """\b
+Examples:
+  modelfetch ls
+  modelfetch ls -v
+  modelfetch ls --json
+"""
 
 
-@click.command(epilog="Example:  modelfetch ls --json")
+@click.command(epilog=_EPILOG)
+@click.option("-v", "--verbose", is_flag=True, help="Also say which models share bytes, and which views show them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
-def command(*, as_json: bool) -> None:
+def command(*, verbose: bool, as_json: bool) -> None:
     """List the models in the store, the newest pull first.
 
     VERIFIED says when `modelfetch verify` last read every byte; until then each was verified on arrival.
     """
     from modelfetch.config import load
     from modelfetch.store import Store
-    from modelfetch.store.snapshot import distinct_bytes
+    from modelfetch.store.listing import read_summaries
+    from modelfetch.store.summary import distinct_bytes
 
-    listing = Store.open(load().home, create=False).records.scan()
+    listing = read_summaries(Store.open(load().home, create=False).records)
     for record in listing.damaged:
         say(f"warning: `{record.path}` cannot be read; modelfetch verify says more", style="yellow")
     if as_json:
-        print_json([_document(snapshot) for snapshot in listing.snapshots])
+        print_json([_document(summary) for summary in listing.summaries])
         return
-    if not listing.snapshots:
+    if not listing.summaries:
         say("nothing is here yet; modelfetch pull Qwen/Qwen3-0.6B brings a first model")
         return
-    print_table(_HEADINGS, [_row(snapshot) for snapshot in listing.snapshots])
-    apart = sum(snapshot.size_bytes for snapshot in listing.snapshots)
-    together = distinct_bytes(listing.snapshots)
-    shared = f"; {format_bytes(apart - together)} are shared and counted once" if together < apart else ""
-    click.echo(f"{len(listing.snapshots)} in all, {format_bytes(together)} on disk{shared}")
+    if verbose:
+        for line in _tree(listing.summaries):
+            click.echo(line)
+    else:
+        print_table(_HEADINGS, [_row(summary) for summary in listing.summaries])
+    apart = sum(summary.size_bytes for summary in listing.summaries)
+    together = distinct_bytes(listing.summaries)
+    shared = "; what is shared is counted once there" if together < apart else ""
+    models = f"{len(listing.summaries)} model{'s' if len(listing.summaries) != 1 else ''}"
+    click.echo(f"{format_bytes(apart)} in {models}, {format_bytes(together)} on disk{shared}")
 
 
-def _row(snapshot: Snapshot) -> tuple[str, ...]:
-    manifest = snapshot.manifest
-    where = "store"
-    if snapshot.plain:
-        where = str(snapshot.folder) if snapshot.folder.is_dir() else f"{snapshot.folder} (gone)"
+def _row(summary: Summary) -> tuple[str, ...]:
     return (
-        manifest.repo,
-        manifest.hub,
-        manifest.revision or "-",
-        manifest.commit[:8],
-        format_bytes(snapshot.size_bytes),
-        str(len(snapshot.paths)) if snapshot.complete else f"{len(snapshot.paths)} of {len(manifest.entries)}",
-        _day(snapshot.pulled_at),
-        _day(snapshot.verified_at) if snapshot.verified_at else "on arrival",
-        where,
+        summary.repo,
+        summary.hub,
+        summary.revision or "-",
+        summary.commit[:8],
+        format_bytes(summary.size_bytes),
+        _files(summary),
+        _day(summary.pulled_at),
+        _day(summary.verified_at) if summary.verified_at else "on arrival",
+        _where(summary),
     )
+
+
+def _files(summary: Summary) -> str:
+    return str(summary.files) if summary.files == summary.listed else f"{summary.files} of {summary.listed}"
+
+
+def _where(summary: Summary) -> str:
+    if not summary.plain:
+        return "store"
+    return str(summary.folder) if summary.folder.is_dir() else f"{summary.folder} (gone)"
 
 
 def _day(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _document(snapshot: Snapshot) -> dict[str, Any]:
+def _tree(summaries: Sequence[Summary]) -> Iterator[str]:
+    """Each snapshot, and below it with whom it shares bytes in the store, and where views show it."""
+    holders: defaultdict[str, list[int]] = defaultdict(list)
+    for number, summary in enumerate(summaries):
+        if not summary.plain:
+            for sha256 in summary.blobs:
+                holders[sha256].append(number)
+    for number, summary in enumerate(summaries):
+        yield f"{_name(summary)}  {format_bytes(summary.size_bytes)}  {_files(summary)} file(s)  {_where(summary)}"
+        below = [*_shares(summaries, number, holders), *_views(summary)]
+        for line in below[:-1]:
+            yield f"├── {line}"
+        for line in below[-1:]:
+            yield f"└── {line}"
+
+
+def _name(summary: Summary) -> str:
+    return f"{summary.reference} ({summary.commit[:8]})"
+
+
+def _shares(summaries: Sequence[Summary], number: int, holders: dict[str, list[int]]) -> list[str]:
+    files: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    summary = summaries[number]
+    for sha256, size in summary.blobs.items() if not summary.plain else ():
+        for other in holders[sha256]:
+            files[other] += 1
+            sizes[other] += size
+    return [
+        f"shares {format_bytes(size)} in {files[other]} file(s) with {_name(summaries[other])}"
+        for other, size in sizes.most_common()
+        if other != number
+    ]
+
+
+def _views(summary: Summary) -> list[str]:
+    return [f"shown to {view.kind} in {view.root}" for view in summary.views]
+
+
+def _document(summary: Summary) -> dict[str, Any]:
     from modelfetch.store.snapshot import format_moment
 
-    manifest = snapshot.manifest
     return {
-        "repo": manifest.repo,
-        "hub": manifest.hub,
-        "revision": manifest.revision,
-        "commit": manifest.commit,
-        "size_bytes": snapshot.size_bytes,
-        "files": len(snapshot.paths),
-        "pulled_at": format_moment(snapshot.pulled_at),
-        "verified_at": format_moment(snapshot.verified_at) if snapshot.verified_at else None,
-        "smoke": snapshot.smoke,
-        "folder": str(snapshot.folder),
+        "repo": summary.repo,
+        "hub": summary.hub,
+        "revision": summary.revision,
+        "commit": summary.commit,
+        "size_bytes": summary.size_bytes,
+        "files": summary.files,
+        "pulled_at": format_moment(summary.pulled_at),
+        "verified_at": format_moment(summary.verified_at) if summary.verified_at else None,
+        "smoke": summary.smoke,
+        "folder": str(summary.folder),
     }

@@ -22,7 +22,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -150,7 +149,10 @@ class _Reader:
     def _hub(self, node: Node, key: str) -> str:
         if isinstance(node, ScalarNode) and node.value in HUBS:
             return str(node.value)
-        # Only asked for where the name is not one of ours: looking through what is installed takes time.
+        # Only asked for where the name is not one of ours: looking through what is installed takes time, and so does
+        # importing what looks.
+        from importlib.metadata import entry_points
+
         known = sorted({*HUBS, *entry_points(group="modelfetch.hubs").names})
         if not isinstance(node, ScalarNode) or node.value not in known:
             raise self._refused(node, key, f"one of {_listed(known)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -111,15 +112,19 @@ class Records:
         """Every record, newest pull first."""
         snapshots: list[Snapshot] = []
         damaged: list[DamagedRecord] = []
-        for hub in _folders(self.root):
-            for repository in _folders(hub):
-                for path in _records(repository):
-                    try:
-                        snapshots.append(self.read(path))
-                    except StoreError as error:
-                        damaged.append(DamagedRecord(path, error.render()))
+        for path in map(Path, self.paths()):
+            try:
+                snapshots.append(self.read(path))
+            except StoreError as error:
+                damaged.append(DamagedRecord(path, error.render()))
         snapshots.sort(key=lambda snapshot: (snapshot.pulled_at, snapshot.manifest.commit), reverse=True)
         return Listing(tuple(snapshots), tuple(damaged))
+
+    def paths(self) -> Iterator[str]:
+        """Where the records are, as text: there may be thousands, and a list of them is to appear at once."""
+        for hub in _subfolders(str(self.root)):
+            for repository in _subfolders(hub):
+                yield from sorted(entry.path for entry in _scanned(repository) if entry.name.endswith(".json"))
 
     def matching(self, reference: Reference) -> list[Snapshot]:
         """The snapshots that `reference` names; without a revision it names the default branch's.
@@ -216,16 +221,25 @@ def _records(repository: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in _listed(folder) if not path.name.startswith(".") and path.is_dir()]
+    return list(map(Path, _subfolders(str(folder))))
 
 
-def _listed(folder: Path) -> list[Path]:
+def _subfolders(folder: str) -> list[str]:
+    return sorted(entry.path for entry in _scanned(folder) if not entry.name.startswith(".") and entry.is_dir())
+
+
+def _scanned(folder: str) -> list[os.DirEntry[str]]:
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise StoreError(f"`{folder}` cannot be listed", facts={"why": error.strerror}) from error
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(Path(entry.path) for entry in _scanned(str(folder)))
 
 
 def _commit_in(path: Path) -> str | None:

@@ -35,6 +35,7 @@ class Snapshot:
     """A manifest of which `paths` are here, as files in `folder`.
 
     `plain` is true where the bytes are in the user's own folder on another disk instead of in the store.
+    `whole_listing` is false where no hub was asked: the manifest then lists what was found, and the model may have more.
     """
 
     manifest: Manifest
@@ -45,6 +46,7 @@ class Snapshot:
     smoke: Mapping[str, Any] | None = None
     views: tuple[ViewPlace, ...] = ()
     plain: bool = False
+    whole_listing: bool = True
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -58,7 +60,7 @@ class Snapshot:
     @property
     def complete(self) -> bool:
         """Whether the whole listing is here."""
-        return len(self.paths) == len(self.manifest.entries)
+        return self.whole_listing and len(self.paths) == len(self.manifest.entries)
 
     @property
     def reference(self) -> Reference:
@@ -85,6 +87,7 @@ def to_record(snapshot: Snapshot) -> dict[str, Any]:
         "verified_at": format_moment(snapshot.verified_at) if snapshot.verified_at else None,
         "folder": str(snapshot.folder) if snapshot.plain else None,
         "smoke": snapshot.smoke,
+        "whole_listing": snapshot.whole_listing,
         "views": [{"kind": view.kind, "root": str(view.root)} for view in snapshot.views],
     }
 
@@ -106,23 +109,28 @@ def from_record(document: Mapping[str, Any], *, where: Path, folder: Path) -> Sn
             manifest,
             paths,
             Path(document["folder"]) if plain else folder,
-            _moment(document["pulled_at"]),
-            _moment(document["verified_at"]) if document["verified_at"] else None,
+            parse_moment(document["pulled_at"]),
+            parse_moment(document["verified_at"]) if document["verified_at"] else None,
             document["smoke"],
             tuple(ViewPlace(view["kind"], Path(view["root"])) for view in document["views"]),
             plain,
+            # Older records have none: only a hub's listing was ever saved then.
+            document.get("whole_listing") is not False,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"`{where}` is not a snapshot's record", facts={"got": repr(error)}) from error
 
 
 def merged(older: Snapshot | None, newer: Snapshot) -> Snapshot:
-    """`newer` with what `older`, of the same commit, has besides.
+    """`newer` with what `older`, of the same commit, has besides. A whole listing is kept over one that may lack files.
 
     What was said of `older` by `verify` holds for the whole only when nothing came to it.
     """
     if older is None:
         return newer
+    if older.whole_listing and not newer.whole_listing:
+        grown = add_present(older, newer.entries)
+        newer = replace(newer, manifest=grown.manifest, paths=grown.paths & newer.paths, whole_listing=True)
     return replace(
         add_present(newer, older.entries),
         verified_at=older.verified_at if newer.paths <= older.paths else None,
@@ -145,20 +153,11 @@ def add_present(snapshot: Snapshot, found: Iterable[Entry]) -> Snapshot:
     return replace(snapshot, manifest=replace(snapshot.manifest, entries=tuple(entries)), paths=frozenset(paths))
 
 
-def distinct_bytes(snapshots: Iterable[Snapshot]) -> int:
-    """What the snapshots take on the disk: a blob that several share counts once, a plain folder's file where it is."""
-    sizes: dict[tuple[str, str | None], int] = {}
-    for snapshot in snapshots:
-        place = str(snapshot.folder) if snapshot.plain else ""
-        for entry in snapshot.entries:
-            sizes[place, entry.digests.sha256] = entry.size
-    return sum(sizes.values())
-
-
 def format_moment(moment: datetime) -> str:
     """UTC in ISO 8601, as records and `--json` have it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _moment(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
+    """What `format_moment` wrote."""
     return datetime.fromisoformat(text).astimezone(UTC)

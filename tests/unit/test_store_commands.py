@@ -11,6 +11,7 @@ import pytest
 from modelfetch.cli import run
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Snapshot, Store
+from modelfetch.store.views import huggingface
 from tests.conftest import safetensors_bytes
 from tests.stored import COMMIT, bring, contents, deliver, digests_of, manifest_of
 
@@ -74,8 +75,27 @@ def test_ls_counts_shared_bytes_once_and_says_so(
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split() == ["REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "WHERE"]
     assert len(lines) == 4
-    assert lines[-1] == "2 in all, 1.2 MB on disk; 1.2 MB are shared and counted once"
+    assert lines[-1] == "2.4 MB in 2 models, 1.2 MB on disk; what is shared is counted once there"
     assert "on arrival" in lines[1]
+
+
+def test_ls_shows_who_shares_what_and_which_views_there_are(
+    store: Store, snapshot: Snapshot, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    newer = {**FILES, "config.json": b'{"newer": true}'}
+    bring(store, newer, manifest_of(newer, revision="v2", commit="f" * 40))
+    bring(store, {"alone.txt": b"x"}, manifest_of({"alone.txt": b"x"}, repo="owner/alone"))
+    huggingface.link(store, snapshot, tmp_path / "hub")
+    assert run(["ls", "-v"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "huggingface:owner/alone (01234567)  1 B  1 file(s)  store",
+        "huggingface:owner/name@v2 (ffffffff)  1.2 MB  2 file(s)  store",
+        "└── shares 1.2 MB in 1 file(s) with huggingface:owner/name (01234567)",
+        "huggingface:owner/name (01234567)  1.2 MB  2 file(s)  store",
+        "├── shares 1.2 MB in 1 file(s) with huggingface:owner/name@v2 (ffffffff)",
+        f"└── shown to huggingface in {tmp_path / 'hub'}",
+        "2.4 MB in 3 models, 1.2 MB on disk; what is shared is counted once there",
+    ]
 
 
 def test_ls_json_has_the_keys_of_the_contract(
