@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from modelfetch.processes import Group, Streams, signal_of
 
 _SCRIPTS = Path(__file__).parent / "child"
 
@@ -33,18 +34,15 @@ def ask(script: str, python: Path, environment: Mapping[str, str], *, limit_s: f
     """Run `child/<script>.py` and collect its lines of JSON. Blocks for `limit_s` at most."""
     # -I -S: nothing of the user's Python is needed, and without it the child starts in a third of the time.
     options = ["-I", "-S"] if isolated else ["-P"]
-    child = subprocess.Popen(
+    child = Group(
         [str(python), *options, str(_SCRIPTS / f"{script}.py")],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+        environment=environment,
+        streams=Streams(stdout=subprocess.PIPE, stderr=subprocess.PIPE),
     )
     try:
         output, errors = child.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired as expired:
-        child.kill()
+        child.kill_all()
         try:
             output, errors = child.communicate(timeout=_BURIAL_S)
         except subprocess.TimeoutExpired:
@@ -67,14 +65,7 @@ def _said(output: bytes) -> dict[str, object]:
 
 
 def _ending(status: int) -> str:
-    if status == 0:
-        return "well"
-    if status > 0:
-        return f"status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
+    return signal_of(status) or (f"status {status}" if status else "well")
 
 
 def _last_line(errors: bytes) -> str:

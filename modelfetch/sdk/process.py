@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from modelfetch.processes import Group, Streams, signal_of
 
 _SCRIPT = Path(__file__).with_name("child.py")
 # A killed child is gone at once, unless the kernel holds it inside a file system; then it is left behind.
@@ -25,7 +26,7 @@ _BURIAL_S = 0.5
 class Child:
     """The client, as long as `running` lasts."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Group) -> None:
         self._process = process
 
     def has_ended(self, wait_s: float) -> bool:
@@ -43,7 +44,7 @@ class Child:
     def ending(self) -> str:
         """How it ended: its exit status, or the signal that killed it."""
         status = self._process.returncode
-        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return signal_of(status) or f"exit status {status}"
 
 
 @contextmanager
@@ -65,29 +66,22 @@ def running(request: Mapping[str, Any], *, environment: Mapping[str, str], folde
         _end(process)
 
 
-def _start(environment: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(environment: Mapping[str, str], folder: Path, log: Path) -> Group:
     noise = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        return subprocess.Popen(
+        return Group(
             # -P: the files beside the script are no modules of the client's.
             [sys.executable, "-P", str(_SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=noise,
-            cwd=folder,
-            env=dict(environment),
-            start_new_session=True,
+            environment=environment,
+            streams=Streams(subprocess.PIPE, subprocess.PIPE, noise),
+            folder=folder,
         )
     finally:
         os.close(noise)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        # Not waited for yet, so its number is still its own, and its group's.
-        os.killpg(process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_BURIAL_S)
+def _end(process: Group) -> None:
+    process.end(_BURIAL_S)
     for pipe in (process.stdin, process.stdout):
         with suppress(BrokenPipeError):
             _pipe(pipe).close()

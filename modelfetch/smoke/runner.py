@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from modelfetch.processes import Group, Streams, oom_kills, signal_of
 from modelfetch.smoke.lines import from_line
 from modelfetch.smoke.observations import Ended, Garbled, Observation, Started
 
@@ -40,15 +38,11 @@ def run_child(
     read_end, write_end = os.pipe()
     noise_end, noise = os.pipe()
     try:
-        process = subprocess.Popen(
+        process = Group(
             [*command, str(write_end)],
-            stdin=subprocess.DEVNULL,
-            stdout=noise,
-            stderr=noise,
-            pass_fds=(write_end,),
-            start_new_session=True,
-            env=dict(environment),
-            cwd=scratch,
+            environment=environment,
+            streams=Streams(stdout=noise, stderr=noise, kept=(write_end,)),
+            folder=scratch,
         )
     except BaseException:
         os.close(read_end)
@@ -61,7 +55,8 @@ def run_child(
     try:
         hearing.hear(timeout_s)
     finally:
-        _end_group(process)
+        # Nothing is left of the child, however we come to leave it: Ctrl-C included.
+        process.end()
         hearing.close()
     return tuple(hearing.observations)
 
@@ -69,7 +64,7 @@ def run_child(
 class _Hearing:
     """What was heard of one child so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], read_end: int, noise_end: int, listener: Listener) -> None:
+    def __init__(self, process: Group, read_end: int, noise_end: int, listener: Listener) -> None:
         self.observations: list[Observation] = []
         self._process = process
         self._read_end = read_end
@@ -82,15 +77,15 @@ class _Hearing:
     def hear(self, timeout_s: float) -> None:
         """Listen until the process is over or its time is."""
         started = time.monotonic()
-        oom_kills = _oom_kills()
+        killed_before = oom_kills()
         with selectors.DefaultSelector() as selector:
             selector.register(self._read_end, selectors.EVENT_READ, self._take_observations)
             selector.register(self._noise_end, selectors.EVENT_READ, self._take_noise)
             over = False
             while not over and (left := started + timeout_s - time.monotonic()) > 0:
                 self._pump(selector, min(left, 0.1))
-                over = _is_over(self._process)
-            _kill_group(self._process)
+                over = self._process.has_ended()
+            self._process.kill_all()
             drained = time.monotonic() + DRAIN_S
             while selector.get_map() and time.monotonic() < drained:
                 self._pump(selector, 0.1)
@@ -98,11 +93,11 @@ class _Hearing:
         self._observe(
             Ended(
                 exit_status=status if status >= 0 else None,
-                signal=_signal_name(-status) if status < 0 else None,
+                signal=signal_of(status),
                 timed_out=not over,
                 seconds=time.monotonic() - started,
                 phase=self._phase,
-                oom_kills=_oom_kills() - oom_kills,
+                oom_kills=oom_kills() - killed_before,
                 log=self._log.decode("utf-8", "replace"),
             )
         )
@@ -139,39 +134,3 @@ class _Hearing:
         if len(self.observations) < MAX_OBSERVATIONS or isinstance(observation, Ended):
             self.observations.append(observation)
             self._listener(observation)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _is_over(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended. It is not reaped by asking: its number stays its own until its group is killed."""
-    try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Nothing is left of the child, however we come to leave it: Ctrl-C included."""
-    if process.returncode is None:
-        _kill_group(process)
-        process.wait()
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory on this machine."""
-    try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

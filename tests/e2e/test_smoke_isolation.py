@@ -187,9 +187,9 @@ def test_a_module_that_lies_in_the_working_folder_is_not_imported(tmp_path: Path
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "child.py").write_text(
-        "from modelfetch.smoke.child.__main__ import _die_with_parent\n"
+        "from modelfetch.processes import die_with_parent\n"
         "import time\n"
-        "_die_with_parent()\n"
+        "die_with_parent()\n"
         "print('up', flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -13,7 +13,19 @@ PACKAGE = ROOT / "modelfetch"
 
 # From the ground up. Within the lowest layer modules may know each other; above it siblings may not.
 LAYERS = (
-    ["errors", "redact", "units", "reference", "manifest", "events", "diskfaults", "selection", "planning", "config"],
+    [
+        "errors",
+        "redact",
+        "units",
+        "reference",
+        "manifest",
+        "events",
+        "diskfaults",
+        "processes",
+        "selection",
+        "planning",
+        "config",
+    ],
     ["http"],
     ["hubs", "transfer", "store", "model"],
     ["sdk"],

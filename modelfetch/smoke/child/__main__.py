@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 
 from modelfetch.model.child import memory
 from modelfetch.model.placement import DoesNotFit, needed_bytes
+from modelfetch.processes import die_with_parent
 from modelfetch.smoke.child.report import Report
 from modelfetch.smoke.observations import Finished, Memory, Raised, Stack, Started
 from modelfetch.smoke.request import Request, read_request
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> None:
     """Run one request to its end. What a model raises is an observation; the exit status is for what nobody foresaw."""
-    _die_with_parent()
+    die_with_parent()
     request = read_request(Path(sys.argv[1]))
     with os.fdopen(int(sys.argv[2]), "w", encoding="ascii") as channel:
         report = Report(channel)
@@ -66,13 +63,6 @@ def _explain(error: Exception, request: Request, report: Report) -> DoesNotFit |
     device, dtype = (placed.device, placed.dtype) if placed else ("cpu", "float32")
     shortage = memory.shortage(error, device, needed_bytes(request.exercise, dtype), report.phase)
     return shortage or Raised(report.phase, type(error).__name__, str(error)[:2000])
-
-
-def _die_with_parent() -> None:
-    """A parent that is killed must not leave a child behind that computes for hours. Linux can; elsewhere the time
-    limit is the parent's alone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 if __name__ == "__main__":
