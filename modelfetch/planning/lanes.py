@@ -1,6 +1,7 @@
 """How many lanes an endpoint gets: as many as make it faster, fewer when it asks for fewer.
 
 - Start with a handful, double while the last step raised the throughput by a tenth, never above the cap.
+- Small files wait for answers and not for bytes: each may have a lane at once, up to the cap.
 - An endpoint that answers 429 or 503 gets half as many, and none is added again for a while.
 - A step that did not help is taken back, and the next try is made later each time.
 """
@@ -26,6 +27,7 @@ class LaneBudget:
     _previous_limit: int = 0
     _next_look: float = 0.0
     _patience_s: float = 2.0
+    _calm_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit = min(START, self.cap)
@@ -45,8 +47,12 @@ class LaneBudget:
             self._before = rate
             self.limit = min(self.cap, self.limit * 2)
 
+    def lanes(self, small: int, now: float) -> int:
+        """How many lanes may run now, when `small` files are left that one answer brings each."""
+        return self.limit if now < self._calm_until else max(self.limit, min(small, self.cap))
+
     def throttled(self, now: float) -> None:
         """The endpoint asked for patience: 429, or 503."""
         self.limit = max(1, self.limit // 2)
         self._previous_limit = self.limit
-        self._next_look = now + CALM_AFTER_THROTTLE_S
+        self._next_look = self._calm_until = now + CALM_AFTER_THROTTLE_S

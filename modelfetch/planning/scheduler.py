@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from modelfetch.planning.spans import Span, SpanSet
 
@@ -257,11 +258,22 @@ class Scheduler:
     def endpoints(self, key: str) -> frozenset[str]:
         return frozenset(self._files[key].endpoints)
 
-    def width(self, endpoint: str) -> int:
-        """How many lanes could find something to do at `endpoint`: one for every piece that is not done."""
-        return sum(
-            -(-(file.size - len(file.done)) // PIECE) for file in self._files.values() if endpoint in file.endpoints
-        )
+    def width(self, endpoint: str, most: int) -> int:
+        """How many lanes could find something to do at `endpoint`: one for every piece that is not done, and `most` at
+        most.
+        """
+        width = 0
+        for file in self._files.values():
+            if width >= most:
+                return most
+            if endpoint in file.endpoints:
+                width += -(-(file.size - len(file.done)) // PIECE)
+        return min(width, most)
+
+    def small(self, endpoint: str, most: int) -> int:
+        """How many files `endpoint` has left that are one lease each; `most` at most."""
+        found = (file for file in self._files.values() if file.size <= PIECE and endpoint in file.endpoints)
+        return sum(1 for _ in islice(found, most))
 
     def __bool__(self) -> bool:
         """Whether any file is left."""

@@ -16,7 +16,7 @@ from modelfetch.diskfaults import translated
 from modelfetch.manifest import Digests, Entry, Manifest, check_digest
 from modelfetch.store.blobs import Blobs
 from modelfetch.store.files import READ_ONLY, fsync_folder, make_folder, temporary_in
-from modelfetch.store.links import Method, link_or_copy, relative_target, symbolic_link
+from modelfetch.store.links import Method, RelativeLinks, link_or_copy, symbolic_link
 
 
 def make_links(folder: Path, entries: Iterable[Entry], blobs: Blobs, temporaries: Path) -> None:
@@ -26,23 +26,30 @@ def make_links(folder: Path, entries: Iterable[Entry], blobs: Blobs, temporaries
         DiskFullError: there is no room.
         StoreError: the store cannot be written to.
     """
-    changed = set()
+    by_folder: dict[Path, list[Entry]] = {folder: []}
+    for entry in entries:
+        by_folder.setdefault((folder / entry.path).parent, []).append(entry)
+    relative = RelativeLinks()
     with translated(folder, "linked"):
-        make_folder(folder)
-        for entry in entries:
-            assert entry.digests.sha256 is not None
-            link, payload = folder / entry.path, blobs.path(entry.digests.sha256)
-            make_folder(link.parent)
-            if leads_to(link, payload):
-                continue
-            temporary = temporary_in(temporaries)
-            if not symbolic_link(relative_target(payload, link), temporary):
-                link_or_copy(payload, temporary, entry.digests.sha256, methods=(Method.HARD_LINK,))
-                temporary.chmod(READ_ONLY)
-            temporary.replace(link)
-            changed.add(link.parent)
-        for parent in changed:
-            fsync_folder(parent)
+        for parent, inside in by_folder.items():
+            make_folder(parent)
+            changed = [_link(folder / entry.path, entry, blobs, temporaries, relative) for entry in inside]
+            if any(changed):
+                fsync_folder(parent)
+
+
+def _link(link: Path, entry: Entry, blobs: Blobs, temporaries: Path, relative: RelativeLinks) -> bool:
+    """Let `link` lead to the entry's payload; returns whether it did not before."""
+    assert entry.digests.sha256 is not None
+    payload = blobs.path(entry.digests.sha256)
+    if leads_to(link, payload):
+        return False
+    temporary = temporary_in(temporaries)
+    if not symbolic_link(relative.target(payload, link), temporary):
+        link_or_copy(payload, temporary, entry.digests.sha256, methods=(Method.HARD_LINK,))
+        temporary.chmod(READ_ONLY)
+    temporary.replace(link)
+    return True
 
 
 def leads_to(link: Path, payload: Path) -> bool:

@@ -30,9 +30,20 @@ class Method(Enum):
     COPY = "copy"
 
 
-def relative_target(target: Path, link: Path) -> str:
-    """What a symbolic link at `link` must hold to lead to `target`. `target` itself is not followed."""
-    return os.path.relpath(target.parent.resolve() / target.name, link.parent.resolve())
+class RelativeLinks:
+    """What symbolic links must hold. Remembers where their folders really are, for the time of one change to the disk:
+    to find that out costs more than to make a link.
+    """
+
+    def __init__(self) -> None:
+        self._real: dict[Path, Path] = {}
+
+    def target(self, target: Path, link: Path) -> str:
+        """What a symbolic link at `link` must hold to lead to `target`, the folder of which is no link itself."""
+        folder = link.parent
+        if folder not in self._real:
+            self._real[folder] = folder.resolve()
+        return os.path.relpath(target, self._real[folder])
 
 
 def reflink(source: Path, target: Path) -> bool:

@@ -93,9 +93,10 @@ class Board:
         with self._lock:
             return bool(self._scheduler) or bool(self._files)
 
-    def width(self, endpoint: str) -> int:
+    def demand(self, endpoint: str, most: int) -> tuple[int, int]:
+        """How many lanes the endpoint could use, and how many small files it has left; `most` at most."""
         with self._lock:
-            return self._scheduler.width(endpoint)
+            return self._scheduler.width(endpoint, most), self._scheduler.small(endpoint, most)
 
     def lanes(self, endpoint: str) -> int:
         with self._lock:

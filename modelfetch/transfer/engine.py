@@ -89,6 +89,7 @@ class _Engine:
         self._resumed_bytes = 0
         endpoints = {source.endpoint for job in jobs for source in job.sources}
         self._budgets = {endpoint: LaneBudget(self._cap(endpoint)) for endpoint in endpoints}
+        self._limits = {endpoint: budget.limit for endpoint, budget in self._budgets.items()}
         self._measured: dict[str, tuple[float, int]] = {}
         self._paused_until: dict[str, float] = {}
 
@@ -198,17 +199,19 @@ class _Engine:
             if (pause_s := self._board.health.pause_s(endpoint, now)) and now >= self._paused_until.get(endpoint, 0.0):
                 self._paused_until[endpoint] = now + pause_s
                 budget.throttled(now)
-            for _ in range(min(budget.limit, self._board.width(endpoint)) - running):
-                self._start_lane(endpoint, budget)
+            width, small = self._board.demand(endpoint, budget.cap)
+            self._limits[endpoint] = budget.lanes(small, now)
+            for _ in range(min(self._limits[endpoint], width) - running):
+                self._start_lane(endpoint)
 
-    def _start_lane(self, endpoint: str, budget: LaneBudget) -> None:
+    def _start_lane(self, endpoint: str) -> None:
         lane = Lane(
             len(self._lanes),
             endpoint,
             board=self._board,
             landing=self._landing,
             network=self._network,
-            limit=lambda: budget.limit,
+            limit=lambda: self._limits[endpoint],
         )
         self._lanes.append(lane)
         self._board.joined(lane)

@@ -24,7 +24,7 @@ from modelfetch.errors import StoreError
 from modelfetch.manifest import Entry, Manifest
 from modelfetch.store.files import files_below, fsync_file, fsync_folder, make_folder, write_temporary
 from modelfetch.store.linking import leads_to
-from modelfetch.store.links import Method, hard_link, link_or_copy, relative_target, symbolic_link
+from modelfetch.store.links import Method, RelativeLinks, hard_link, link_or_copy, symbolic_link
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 from modelfetch.store.views import View, proven_files
@@ -101,11 +101,12 @@ class _Repository:
 
     def __init__(self, cache: Path, manifest: Manifest) -> None:
         name = f"models--{manifest.repo.replace('/', '--')}"
-        self.folder = cache / name
+        self.folder = (cache / name).resolve()
         self.blobs = self.folder / "blobs"
         self.commit = self.folder / "snapshots" / manifest.commit
         self.tree = self.folder / "trees" / f"{manifest.commit}.json"
         self._locks = cache / ".locks" / name
+        self._relative = RelativeLinks()
 
     def show(self, entry: Entry, payload: Path) -> Method | None:
         """Let the entry's path in the snapshot lead to `payload`; how that was done, None when it did already."""
@@ -120,7 +121,7 @@ class _Repository:
                 if not self._put_blob(blob, payload):
                     return self._put_file(link, payload, entry)
         with self._temporary(blob.name) as temporary:
-            if not symbolic_link(relative_target(blob, link), temporary):
+            if not symbolic_link(self._relative.target(blob, link), temporary):
                 return self._put_file(link, payload, entry)
             temporary.replace(link)
         return Method.SYMLINK
@@ -142,7 +143,7 @@ class _Repository:
 
     def _put_blob(self, blob: Path, payload: Path) -> bool:
         with self._temporary(blob.name) as temporary:
-            if not hard_link(payload, temporary) and not symbolic_link(relative_target(payload, blob), temporary):
+            if not hard_link(payload, temporary) and not symbolic_link(self._relative.target(payload, blob), temporary):
                 return False
             temporary.replace(blob)
         return True

@@ -73,6 +73,18 @@ def test_an_endpoint_that_is_asked_too_much_gets_half_and_none_is_added_for_a_wh
     assert limits[-1] == 64
 
 
+@pytest.mark.parametrize(("small", "expected"), [(0, START), (5, START), (20, 20), (100, 32)])
+def test_small_files_have_lanes_at_once_up_to_the_cap(small: int, expected: int) -> None:
+    assert LaneBudget(32).lanes(small, 0.0) == expected
+
+
+def test_an_endpoint_that_is_asked_too_much_gets_no_more_for_small_files_either() -> None:
+    budget = LaneBudget(32)
+    budget.throttled(1.0)
+    assert budget.lanes(100, 1.0 + CALM_AFTER_THROTTLE_S - 0.1) == START // 2
+    assert budget.lanes(100, 1.0 + CALM_AFTER_THROTTLE_S) == 32
+
+
 def test_the_last_lane_stays() -> None:
     budget = LaneBudget(3)
     for moment in range(5):

@@ -378,7 +378,16 @@ def test_a_lane_much_slower_than_its_endpoints_best_is_slow() -> None:
 def test_as_many_lanes_find_work_as_pieces_are_missing() -> None:
     scheduler = holding(10 * PIECE + 1, "a", done=(Span(0, 3 * PIECE),))
     scheduler.add("small", 1, ["a", "b"])
-    assert (scheduler.width("a"), scheduler.width("b"), scheduler.width("c")) == (9, 1, 0)
+    assert [scheduler.width(endpoint, 100) for endpoint in "abc"] == [9, 1, 0]
+    assert [scheduler.width(endpoint, 5) for endpoint in "abc"] == [5, 1, 0]
+
+
+def test_small_are_the_files_that_are_one_lease_each() -> None:
+    scheduler = holding(PIECE + 1, "a")
+    for number in range(3):
+        scheduler.add(f"small {number}", PIECE, ["a"])
+    assert [scheduler.small("a", most) for most in (100, 2)] == [3, 2]
+    assert scheduler.small("b", 100) == 0
 
 
 def test_the_leases_of_a_removed_file_end() -> None:
