@@ -27,7 +27,7 @@ ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 _PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_INSTRUCT = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
+INSTRUCT_NAME = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
 _RANKER = re.compile(r"rerank|cross-?encoder", re.IGNORECASE)
 
 
@@ -156,7 +156,7 @@ def _choose_gguf(folder: ModelFolder, packages: frozenset[str]) -> Exercise | No
         stored_bytes=folder.files[path],
         weights="gguf",
         gguf_file=path,
-        instruct_name=bool(_INSTRUCT.search(f"{folder.name} {path}")),
+        instruct_name=bool(INSTRUCT_NAME.search(f"{folder.name} {path}")),
     )
 
 
@@ -184,7 +184,7 @@ def _reads_text(model_type: str, known: Tables) -> bool:
 
 def _refine(kind: Kind | None, folder: ModelFolder) -> Kind | None:
     """Tell apart what one table holds together, by the files beside the configuration."""
-    if kind in {Kind.BASE, Kind.MASKED, Kind.ENCODER} and _pooling(folder) is not None:
+    if kind in {Kind.BASE, Kind.MASKED, Kind.ENCODER} and pooling_of(folder) is not None:
         return Kind.EMBEDDING
     if kind is Kind.BASE and has_chat_template(folder):
         return Kind.CHAT
@@ -200,7 +200,7 @@ def has_chat_template(folder: ModelFolder) -> bool:
     )
 
 
-def _pooling(folder: ModelFolder) -> str | None:
+def pooling_of(folder: ModelFolder) -> str | None:
     """How sentence-transformers pools, in its newer name; None for what it does not use."""
     document = next((folder.document(path) for path in folder.documents if path.endswith(POOLING)), None)
     if document is None or "modules.json" not in folder.files:
@@ -248,7 +248,7 @@ def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotE
 
 
 def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str | None, remote_code: bool) -> Exercise:
-    chosen = _loaded_files(folder)
+    chosen = loaded_files(folder)
     tensors = [tensor for path in chosen if path in folder.safetensors for tensor in folder.safetensors[path]]
     floats = [tensor for tensor in tensors if tensor.dtype in RECAST_DTYPES] if method is None else []
     stored = sum(folder.files[path] for path in chosen)
@@ -269,8 +269,8 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         quantisation=method,
         remote_code=remote_code,
         ranker=_is_ranker(folder),
-        instruct_name=bool(_INSTRUCT.search(folder.name)),
-        pooling=_pooling(folder),
+        instruct_name=bool(INSTRUCT_NAME.search(folder.name)),
+        pooling=pooling_of(folder),
         loss_excuse="it may write another language than English" if model_type in TRANSLATORS else None,
     )
 
@@ -286,7 +286,7 @@ def _stored_dtype(folder: ModelFolder, floats: list[Tensor]) -> str | None:
     return declared if declared in ITEM_BYTES else None
 
 
-def _loaded_files(folder: ModelFolder) -> list[str]:
+def loaded_files(folder: ModelFolder) -> list[str]:
     """The weight files that transformers would choose."""
     if "model.safetensors" in folder.safetensors:
         return ["model.safetensors"]

@@ -17,13 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelfetch.errors import ConfigError
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.folder import read_folder
 from modelfetch.model.isolation import child_command, child_environment
 from modelfetch.model.kind import Exercise, choose
 from modelfetch.model.placement import DoesNotFit, Wish, next_wish, time_limit_s
 from modelfetch.model.quantisation import MODULES
+from modelfetch.model.stack import require_stack
 from modelfetch.model.tables import read_tables
 from modelfetch.smoke.observations import Observation, Planned
 from modelfetch.smoke.request import Request
@@ -63,7 +63,7 @@ def smoke(
     """
     subject = _subject(model)
     tell = listener or _nobody
-    transformers = _require_stack()
+    transformers = require_stack("a smoke test")
     folder = read_folder(Path(subject.folder), subject.name)
     packages = frozenset(module for module in MODULES if find_spec(module))
     plan = choose(folder, read_tables(transformers), packages, trust_remote_code=options.trust_remote_code)
@@ -135,19 +135,6 @@ def _run(
             timeout_s=timeout_s,
             listener=tell,
         )
-
-
-def _require_stack() -> Path:
-    """The folder of the installed transformers; nothing of it is imported."""
-    absent = [name for name in ("torch", "transformers", "safetensors") if find_spec(name) is None]
-    spec = find_spec("transformers")
-    if absent or spec is None or spec.origin is None:
-        raise ConfigError(
-            f"a smoke test needs {' and '.join(f'`{name}`' for name in absent)}, which this Python does not have",
-            facts={"first": "install the torch that your GPU needs (on a machine without one, any torch)"},
-            hint="pip install 'modelfetch[smoke]'",
-        )
-    return Path(spec.origin).parent
 
 
 def _nobody(observation: Observation) -> None:

@@ -24,11 +24,14 @@ class LoadedModel:
     keys: Mapping[str, Any]
 
 
-def load_tokenizer(folder: str, exercise: Exercise, *, trust_remote_code: bool) -> Any:
-    """The model's own tokenizer; by code of its own only where transformers has none and the user consents."""
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": exercise.remote_code}
-    if exercise.gguf_file:
-        options["gguf_file"] = exercise.gguf_file
+def load_tokenizer(folder: str, gguf_file: str | None, *, remote_code: bool, trust_remote_code: bool) -> Any:
+    """The model's own tokenizer; by code of its own only where transformers has none and the user consents.
+
+    `remote_code` is whether the model works by code of its own, with consent; its tokenizer is then taken for so too.
+    """
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": remote_code}
+    if gguf_file:
+        options["gguf_file"] = gguf_file
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, **options)
     except ValueError as error:

@@ -46,9 +46,15 @@ def _work(request: Request, report: Report) -> bool:
     if placed is None:
         return False
     report(Started("tokenizer"))
-    tokenizer = loading.load_tokenizer(request.folder, request.exercise, trust_remote_code=request.trust_remote_code)
+    exercise = request.exercise
+    tokenizer = loading.load_tokenizer(
+        request.folder,
+        exercise.gguf_file,
+        remote_code=exercise.remote_code,
+        trust_remote_code=request.trust_remote_code,
+    )
     report(Started("load"))
-    model_loaded = loading.load_model(request.folder, request.exercise, placed)
+    model_loaded = loading.load_model(request.folder, exercise, placed)
     model = model_loaded.model
     report(loaded.observe(model_loaded))
     report(Started("weights"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from modelfetch.model.child.vectors import cosine, encode_texts, hidden_states, pooled, run
 from modelfetch.model.kind import Kind
 from modelfetch.smoke.child.report import Report
 from modelfetch.smoke.observations import Answered, Embedded, Filled, Ranked, Started
@@ -32,9 +33,9 @@ def fill(model: Any, tokenizer: Any, report: Report) -> None:
     """What a masked model puts in the gap."""
     report(Started("fill"))
     sentence = MASKED_PROMPT.format(mask=tokenizer.mask_token)
-    inputs = _encode(tokenizer, model, sentence)
+    inputs = encode_texts(tokenizer, model, sentence)
     gap = int((inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[0])
-    logits = _run(model, inputs).logits[0]
+    logits = run(model, inputs).logits[0]
     best = logits[gap].float().topk(TOP).indices
     report(Filled(sentence, tuple(tokenizer.decode([each]).strip() for each in best.tolist())))
     report(Answered("mask", tuple(logits.shape), bool(torch.isfinite(logits).all()), _varies(logits)))
@@ -45,18 +46,18 @@ def embed(model: Any, tokenizer: Any, request: Request, report: Report) -> None:
     report(Started("embed"))
     pooling = request.exercise.pooling or "mean"
     first, second = RELATED
-    vectors = [_pooled(model, _encode(tokenizer, model, text), pooling)[0] for text in (first, second, UNRELATED)]
+    vectors = [pooled(model, encode_texts(tokenizer, model, text), pooling)[0] for text in (first, second, UNRELATED)]
     batch_similarity = None
     if tokenizer.pad_token is not None:
-        batch = _pooled(model, _encode(tokenizer, model, [first, f"{UNRELATED} {UNRELATED}"]), pooling)
-        batch_similarity = _cosine(vectors[0], batch[0])
+        batch = pooled(model, encode_texts(tokenizer, model, [first, f"{UNRELATED} {UNRELATED}"]), pooling)
+        batch_similarity = cosine(vectors[0], batch[0])
     report(
         Embedded(
             pooling=pooling,
             dimension=int(vectors[0].shape[-1]),
             finite=all(bool(torch.isfinite(vector).all()) for vector in vectors),
-            related=_cosine(vectors[0], vectors[1]),
-            unrelated=_cosine(vectors[0], vectors[2]),
+            related=cosine(vectors[0], vectors[1]),
+            unrelated=cosine(vectors[0], vectors[2]),
             batch_similarity=batch_similarity,
             sentences=(first, second, UNRELATED),
         )
@@ -67,8 +68,8 @@ def encode(model: Any, tokenizer: Any, report: Report) -> None:
     """Hidden states of two sentences."""
     report(Started("encode"))
     encoder = model.get_encoder() if model.config.is_encoder_decoder else model
-    one = _hidden(encoder, _encode(tokenizer, encoder, RELATED[0]))[0]
-    other = _hidden(encoder, _encode(tokenizer, encoder, UNRELATED))[0]
+    one = hidden_states(encoder, encode_texts(tokenizer, encoder, RELATED[0]))[0]
+    other = hidden_states(encoder, encode_texts(tokenizer, encoder, UNRELATED))[0]
     finite = bool(torch.isfinite(one).all() and torch.isfinite(other).all())
     report(Answered("hidden states", tuple(one.shape), finite, _differ(one[-1], other[-1]) and _varies(one)))
 
@@ -78,12 +79,12 @@ def classify(model: Any, tokenizer: Any, request: Request, report: Report) -> No
     report(Started("classify"))
     labels = int(model.config.num_labels)
     if labels == 1:
-        one = _run(model, _encode(tokenizer, model, QUERY, RELEVANT)).logits[0]
-        other = _run(model, _encode(tokenizer, model, QUERY, IRRELEVANT)).logits[0]
+        one = run(model, encode_texts(tokenizer, model, QUERY, RELEVANT)).logits[0]
+        other = run(model, encode_texts(tokenizer, model, QUERY, IRRELEVANT)).logits[0]
         report(Ranked(float(one[0]), float(other[0]), request.exercise.ranker))
     else:
-        one = _run(model, _encode(tokenizer, model, RELATED[0])).logits[0]
-        other = _run(model, _encode(tokenizer, model, UNRELATED)).logits[0]
+        one = run(model, encode_texts(tokenizer, model, RELATED[0])).logits[0]
+        other = run(model, encode_texts(tokenizer, model, UNRELATED)).logits[0]
     finite = bool(torch.isfinite(one).all() and torch.isfinite(other).all())
     detail = str(model.config.id2label.get(int(one.argmax()), "")) if labels > 1 else ""
     report(Answered("labels", tuple(one.shape), finite, _differ(one, other), detail))
@@ -92,7 +93,7 @@ def classify(model: Any, tokenizer: Any, request: Request, report: Report) -> No
 def tag(model: Any, tokenizer: Any, report: Report) -> None:
     """A label for each token of a sentence."""
     report(Started("tag"))
-    logits = _run(model, _encode(tokenizer, model, CONTEXT)).logits[0]
+    logits = run(model, encode_texts(tokenizer, model, CONTEXT)).logits[0]
     labels = [str(model.config.id2label.get(each, each)) for each in logits.argmax(dim=-1).tolist()]
     report(
         Answered(
@@ -104,9 +105,9 @@ def tag(model: Any, tokenizer: Any, report: Report) -> None:
 def find_answer(model: Any, tokenizer: Any, report: Report) -> None:
     """The span of a text that answers a question."""
     report(Started("answer"))
-    inputs = _encode(tokenizer, model, QUESTION, CONTEXT)
-    one = _run(model, inputs)
-    other = _run(model, _encode(tokenizer, model, QUESTION, OTHER_CONTEXT))
+    inputs = encode_texts(tokenizer, model, QUESTION, CONTEXT)
+    one = run(model, inputs)
+    other = run(model, encode_texts(tokenizer, model, QUESTION, OTHER_CONTEXT))
     starts, ends = one.start_logits[0], one.end_logits[0]
     begin = int(starts.argmax())
     end = begin + int(ends[begin:].argmax())
@@ -116,43 +117,6 @@ def find_answer(model: Any, tokenizer: Any, report: Report) -> None:
 
 
 EXERCISES = {Kind.ENCODER: encode, Kind.TOKENS: tag, Kind.QUESTION: find_answer, Kind.MASKED: fill}
-
-
-def _encode(tokenizer: Any, model: Any, text: str | list[str], pair: str | None = None) -> Any:
-    padding = isinstance(text, list)
-    return tokenizer(text, pair, padding=padding, truncation=False, return_tensors="pt").to(model.device)
-
-
-def _run(model: Any, inputs: Any) -> Any:
-    with torch.inference_mode():
-        return model(**inputs)
-
-
-def _hidden(model: Any, inputs: Any) -> Any:
-    """The last hidden state of each token, of a bare model or of one with a head."""
-    with torch.inference_mode():
-        output = model(**inputs, output_hidden_states=True)
-    state = getattr(output, "last_hidden_state", None)
-    return (output.hidden_states[-1] if state is None else state).float()
-
-
-def _pooled(model: Any, inputs: Any, pooling: str) -> Any:
-    """One vector a text."""
-    states = _hidden(model, inputs)
-    mask = inputs["attention_mask"].unsqueeze(-1)
-    if pooling == "cls":
-        return states[:, 0]
-    if pooling == "lasttoken":
-        # The last token that is not padding, on whichever side the padding is.
-        last = (inputs["attention_mask"] * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
-        return states[torch.arange(states.shape[0]), last]
-    if pooling == "max":
-        return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
-    return (states * mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def _cosine(one: Any, other: Any) -> float:
-    return float(torch.nn.functional.cosine_similarity(one, other, dim=-1))
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
+from modelfetch.model.child.templates import find_template, in_parts, render
 from modelfetch.model.kind import Kind
 from modelfetch.smoke.observations import Prompted
 from modelfetch.smoke.prompts import BASE_PROMPT, CHAT_PROMPT, SPAN_PROMPT
@@ -17,7 +16,7 @@ _MARK = "Paris"
 def prompt_for(request: Request, tokenizer: Any) -> Prompted:
     """The prompt, rendered. A template that fails is an observation, and the plain text is used instead."""
     kind = request.exercise.kind
-    template = _template(request, tokenizer)
+    template = find_template(request.folder, tokenizer)
     if kind not in {Kind.CHAT, Kind.VISION} or template is None:
         text = request.prompt or _plain_prompt(kind, tokenizer)
         return Prompted(text, text, chat=False, built_in=request.prompt is None)
@@ -29,11 +28,12 @@ def prompt_for(request: Request, tokenizer: Any) -> Prompted:
 def turn_ends(request: Request, tokenizer: Any) -> dict[int, str]:
     """The tokens that end the model's turn: the tokenizer's own, and what the template writes after an answer."""
     ends = {tokenizer.eos_token_id: tokenizer.eos_token} if tokenizer.eos_token_id is not None else {}
-    template = _template(request, tokenizer)
+    template = find_template(request.folder, tokenizer)
     if template is None:
         return ends
+    answered = [{"role": "user", "content": CHAT_PROMPT}, {"role": "assistant", "content": _MARK}]
     try:
-        rendered = _apply(tokenizer, template, CHAT_PROMPT, answer=_MARK)
+        rendered = render(tokenizer, template, answered, thinking=False, reply_follows=False)
     except Exception:
         # The template was tried before and its error reported then.
         return ends
@@ -51,42 +51,17 @@ def spans(tokenizer: Any) -> bool:
     return "<extra_id_0>" in tokenizer.get_vocab()
 
 
-def _template(request: Request, tokenizer: Any) -> str | None:
-    """The chat template: the tokenizer's, or the one that older processors keep in a file of their own."""
-    if getattr(tokenizer, "chat_template", None):
-        return str(tokenizer.get_chat_template())
-    path = Path(request.folder, "chat_template.json")
-    if not path.is_file():
-        return None
-    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
-    return template if isinstance(template, str) else None
-
-
 def _render(tokenizer: Any, template: str, text: str) -> tuple[str | None, str | None]:
     """The rendered prompt, or why there is none. Some templates want a message's content in parts."""
     error = "the text of the message is not in the rendered prompt"
-    for in_parts in (False, True):
+    plain = [{"role": "user", "content": text}]
+    for messages in (plain, in_parts(plain)):
         try:
-            rendered = _apply(tokenizer, template, text, in_parts=in_parts)
+            # Without thinking, a few tokens are enough for an answer.
+            rendered = render(tokenizer, template, messages, thinking=False)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"[:500]
             continue
         if text.strip() in rendered:
             return rendered, None
     return None, error
-
-
-def _apply(tokenizer: Any, template: str, text: str, *, answer: str | None = None, in_parts: bool = False) -> str:
-    content = [{"type": "text", "text": text}] if in_parts else text
-    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    if answer is not None:
-        messages.append({"role": "assistant", "content": answer})
-    rendered = tokenizer.apply_chat_template(
-        messages,
-        chat_template=template,
-        tokenize=False,
-        add_generation_prompt=answer is None,
-        # So that a few tokens are enough for an answer; templates that do not know the word pass over it.
-        enable_thinking=False,
-    )
-    return str(rendered)
