@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# A transfer begins with a handful and adds while that helps. Only small files, which wait for answers and not for bytes,
-# begin with as many.
+# A transfer begins with a handful and adds while that helps. Only for small files, which wait for answers and not for
+# bytes, it begins with as many.
 DEFAULT_CONNECTIONS = 32
 
 # The dialects that are built in. A plug-in's stands in the entry points of `modelfetch.hubs`.

@@ -5,8 +5,9 @@ at it.
 
 - Lowest bytes first, so that hashing follows close behind; a file of at most one piece is one lease and never split.
 - A lease is as long as its lane needs for about two seconds, and never more than its share of what is left.
-- A lane that finds nothing free takes the back half of the lease that would end last; when that is too small to
-  share, it races it, if the lease is late. What arrives first counts.
+- A lane that finds nothing free takes the back of the lease that would end last, so much of it that both end
+  together (half, where it is not known who is faster); when that is too small to share, it races it, if the lease is
+  late. What arrives first counts.
 - No byte is lent twice but in a race; no byte is ever lent that is done; what a lane gives back is free at once.
 - What is done, or being written by somebody, is nobody else's to write: what was hashed is what is on disk.
 - A lane that races alone, because its rival gave up, is a lane like any other: it is helped as they are.
@@ -302,7 +303,7 @@ class Scheduler:
         return -(-size // PIECE) * PIECE
 
     def _take_over(self, lane: int, endpoint: str, now: float) -> Lease | None:
-        """Part of somebody else's lease: its back half, or the whole rest of it in a race."""
+        """Part of somebody else's lease: the back of it, or the whole rest of it in a race."""
         candidates = [
             lease
             for lease in self._leases
@@ -311,17 +312,31 @@ class Scheduler:
             and endpoint in self._files[lease.key].endpoints
             and endpoint not in self._files[lease.key].rangeless
         ]
-        for victim in sorted(candidates, key=lambda lease: (lease.eta(now), lease.remaining), reverse=True):
-            eta, missing = victim.eta(now), self._not_begun(victim)
+        for victim in sorted(candidates, key=lambda lease: (self._eta(lease, now), lease.remaining), reverse=True):
+            eta, missing = self._eta(victim, now), self._not_begun(victim)
             if missing is None:
                 continue
             if eta > STEAL_IF_LATER_THAN_S and not victim.whole and len(missing) >= 2 * SMALLEST_SHARE:
-                victim.stop = missing.start + len(missing) // 2
+                victim.stop = missing.start + self._kept(victim, len(missing), lane, endpoint, now)
                 return Lease(victim.key, endpoint, lane, victim.stop, missing.stop, now)
             if self._would_win(victim, lane, endpoint, eta):
                 start, stop = missing.start, missing.stop
                 return Lease(victim.key, endpoint, lane, start, stop, now, whole=victim.whole, racing=True)
         return None
+
+    def _eta(self, lease: Lease, now: float) -> float:
+        """The lease's own, or, before anything came of it, what is to be expected of its lane."""
+        eta, rate = lease.eta(now), self._rates.get((lease.endpoint, lease.lane))
+        return eta if rate is None or lease.position > lease.start else max(eta, lease.remaining / rate)
+
+    def _kept(self, victim: Lease, rest: int, lane: int, endpoint: str, now: float) -> int:
+        """How much of its `rest` the victim keeps when `lane` comes to help."""
+        moved, elapsed = victim.position - victim.start, now - victim.taken_at
+        before = self._rates.get((victim.endpoint, victim.lane), 0.0)
+        victims = max(before, moved / elapsed) if elapsed > 0 else before
+        helpers = self._rates.get((endpoint, lane), victims)
+        kept = int(rest * victims / (victims + helpers)) if victims + helpers else rest // 2
+        return min(max(kept, SMALLEST_SHARE), rest - SMALLEST_SHARE)
 
     def _not_begun(self, lease: Lease) -> Span | None:
         """What of the lease somebody else could bring: not being written, and not brought by an earlier racer."""

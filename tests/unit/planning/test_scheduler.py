@@ -32,6 +32,19 @@ def write(scheduler: Scheduler, lease: Lease, count: int, now: float = 0.0) -> i
     return scheduler.advance(lease, now) if scheduler.begin_write(lease, count) else -1
 
 
+def with_rates(size: int, *bytes_per_s: float) -> Scheduler:
+    """A file of which nothing is lent, and lanes 0, 1, … that brought another one before, each at its rate."""
+    scheduler = Scheduler()
+    for lane, rate in enumerate(bytes_per_s):
+        scheduler.add("earlier", PIECE, ["a"])
+        lease = take(scheduler, lane, -PIECE / rate)
+        scheduler.buffer(lease, PIECE, 0.0)
+        scheduler.release(lease, 0.0)
+        scheduler.remove("earlier")
+    scheduler.add(KEY, size, ["a"])
+    return scheduler
+
+
 def span_of(lease: Lease) -> Span:
     return Span(lease.start, lease.stop)
 
@@ -133,7 +146,7 @@ def test_a_rest_that_is_too_small_for_a_request_of_its_own_goes_with_the_lease()
     assert span_of(take(scheduler, 0)) == Span(0, PIECE + SMALLEST_SHARE - 1)
 
 
-def test_an_idle_lane_takes_the_back_half_of_the_lease_that_would_end_last() -> None:
+def test_an_idle_lane_takes_half_of_the_lease_that_would_end_last_where_nothing_is_known_of_it() -> None:
     scheduler = holding(3 * PIECE)
     slow, fast = take(scheduler, 0), take(scheduler, 1)
     assert (slow.stop, fast.stop) == (2 * PIECE, 3 * PIECE)
@@ -143,6 +156,28 @@ def test_an_idle_lane_takes_the_back_half_of_the_lease_that_would_end_last() -> 
     assert not taken.racing
     middle = PIECE // 8 + (2 * PIECE - PIECE // 8) // 2
     assert (slow.stop, span_of(taken)) == (middle, Span(middle, 2 * PIECE))
+
+
+@pytest.mark.parametrize(("times_as_fast", "kept"), [(1, PIECE), (3, PIECE // 2), (1000, SMALLEST_SHARE)])
+def test_an_idle_lane_takes_so_much_that_both_end_together(times_as_fast: int, kept: int) -> None:
+    scheduler = with_rates(2 * PIECE, PIECE, times_as_fast * PIECE)
+    slow, helper = take(scheduler, 0), take(scheduler, 1)
+    assert (span_of(slow), span_of(helper)) == (Span(0, kept), Span(kept, 2 * PIECE))
+
+
+def test_a_lane_that_became_faster_keeps_more() -> None:
+    scheduler = with_rates(2 * PIECE, PIECE, PIECE)
+    victim = take(scheduler, 0)
+    write(scheduler, victim, PIECE // 4, 1 / 6)
+    take(scheduler, 1, 1 / 6)
+    rest = 2 * PIECE - PIECE // 4
+    assert victim.stop - PIECE // 4 == pytest.approx(rest * 1.5 / 2.5)
+
+
+def test_what_a_slow_lane_has_just_begun_is_helped_at_once() -> None:
+    scheduler = with_rates(PIECE + 1, PIECE / 2)
+    take(scheduler, 0)
+    assert scheduler.take(1, "a", 0.0) is not None
 
 
 def test_a_lease_that_ends_soon_is_left_alone() -> None:
