@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch.cli._output import format_bytes, format_duration, print_json, say
+from modelfetch.errors import SmokeError, UsageError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -26,11 +27,13 @@ Examples:
   modelfetch pull Qwen/Qwen3-0.6B --endpoint https://hf-mirror.com
   modelfetch pull bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M --local-dir /data/qwen
   modelfetch pull Qwen/Qwen3-0.6B --via sdk
+  modelfetch pull Qwen/Qwen3-0.6B --lock models.lock
+  modelfetch pull --locked models.lock
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("references", metavar="REF...", nargs=-1, required=True)
+@click.argument("references", metavar="[REF...]", nargs=-1)
 @click.option(
     "--source", metavar="NAME", help="auto, huggingface (hf), modelscope (ms), or an endpoint of mirrors.yaml."
 )
@@ -57,6 +60,18 @@ Examples:
 @click.option("--limit-rate", metavar="SIZE", help="Bytes per second, such as 20M.")
 @click.option("--offline", is_flag=True, help="Use no network: what the store has, or an error.")
 @click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
+@click.option(
+    "--lock",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Then write down in this file which bytes came; what it says of other models stays.",
+)
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Exactly the bytes that this lock file names, of REF or of all its models, from any source.",
+)
 @click.option("--smoke", is_flag=True, help="Then load the model and make it work; exit status 10 when it does not.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
 @click.option(
@@ -68,6 +83,8 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
     *,
     references: tuple[str, ...],
     revision: str | None,
+    lock: Path | None,
+    locked: Path | None,
     smoke: bool,
     as_json: bool,
     progress: str,
@@ -82,19 +99,24 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
     Whatever stops a pull, the same command goes on from there.
     """
     from modelfetch import config
-    from modelfetch.errors import SmokeError
-    from modelfetch.pull import Request, run
-    from modelfetch.reference import parse
+    from modelfetch.pull import run
+    from modelfetch.pull.locking import check_lock, lock_pulled
 
     settings = _with_options(
         config.load(), choices.pop("connections"), choices.pop("limit_rate"), choices.pop("offline")
     )
+    if lock and locked:
+        raise _does_not_go_with_locked("--lock", "one reads a lock file, the other writes one")
     # What is left of the options are fields of a request, by name.
-    requests = [Request(parse(text).at(revision), **choices) for text in references]
+    requests = _requests(references, revision, locked, choices)
+    if lock:
+        check_lock(lock)
     documents, status = [], 0
     for request in requests:
         with _listener(progress, quiet=quiet, verbose=verbose) as listener:
             pulled = run(request, settings=settings, listener=listener)
+        if lock and not request.dry_run:
+            lock_pulled(lock, request, pulled)
         document = _document(pulled, request)
         if not quiet and progress == "auto":
             _tell(request, pulled, listener.faults)
@@ -107,6 +129,28 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
     if as_json:
         print_json(documents[0] if len(documents) == 1 else documents)
     return status
+
+
+def _requests(
+    references: tuple[str, ...], revision: str | None, locked: Path | None, choices: dict[str, Any]
+) -> list[Request]:
+    from modelfetch import lock
+    from modelfetch.pull import Request
+    from modelfetch.reference import parse
+
+    asked = tuple(parse(text) for text in references)
+    if locked is None:
+        if not asked:
+            raise UsageError("no model is named", hint="modelfetch pull OWNER/NAME, or --locked FILE for a lock file's")
+        return [Request(reference.at(revision), **choices) for reference in asked]
+    if revision:
+        raise _does_not_go_with_locked("--revision", "the lock file says which commit comes")
+    models = lock.read(locked).meant_by(asked, where=str(locked))
+    return [Request(model.reference, locked=model, **choices) for model in models]
+
+
+def _does_not_go_with_locked(option: str, why: str) -> UsageError:
+    return UsageError(f"{option} does not go with --locked", facts={"why": why}, hint=f"leave {option} away")
 
 
 def _with_options(settings: Settings, connections: int | None, limit_rate: str | None, offline: bool) -> Settings:

@@ -6,6 +6,27 @@ same door.
 
 from modelfetch.hubs.base import Hub, Offer
 from modelfetch.hubs.registry import hub
-from modelfetch.hubs.resolve import Resolution, credential_for, resolve
+from modelfetch.hubs.resolve import (
+    Answers,
+    Question,
+    Resolution,
+    ask_each,
+    credential_for,
+    nobody,
+    refuse_access,
+    resolve,
+)
 
-__all__ = ["Hub", "Offer", "Resolution", "credential_for", "hub", "resolve"]
+__all__ = [
+    "Answers",
+    "Hub",
+    "Offer",
+    "Question",
+    "Resolution",
+    "ask_each",
+    "credential_for",
+    "hub",
+    "nobody",
+    "refuse_access",
+    "resolve",
+]

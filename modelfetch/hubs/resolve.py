@@ -1,6 +1,7 @@
 """Asks every endpoint about a reference at once.
 
-- The first offer does not end it: the others get a little longer, because a second source is worth a second.
+- The first offer that can be pulled from does not end it: the others get a little longer, because a second source is
+  worth a second.
 - An endpoint that cannot be reached is named and passed over. One that says "gated" is an answer, and is not got round.
 - Which offer is the manifest is decided by the endpoints' order, not by who was quickest.
 """
@@ -32,6 +33,26 @@ from modelfetch.planning.retry import FaultError
 from modelfetch.reference import Reference
 
 GRACE_S = 1.5
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one endpoint is asked for: a model at a revision, None for its default branch."""
+
+    endpoint: Endpoint
+    repo: str
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came of asking: offers in the questions' order, and by the endpoint's name why another has none to make.
+
+    An endpoint that took too long is in neither.
+    """
+
+    offers: tuple[Offer, ...]
+    refusals: Mapping[str, ModelfetchError]
 
 
 @dataclass(frozen=True)
@@ -69,20 +90,48 @@ def resolve(
         NoSourceError: no endpoint could be asked.
     """
     listener(Resolving(str(reference), tuple(endpoint.name for endpoint in endpoints)))
-    outcomes = _ask_all(_start_asking(reference, endpoints, tokens, network, listener), listener, enough)
+    questions = [Question(endpoint, reference.repo, reference.revision) for endpoint in endpoints]
+    answers = ask_each(questions, tokens=tokens, network=network, listener=listener, enough=enough)
+    refuse_access(endpoints, answers.refusals)
+    if not answers.offers:
+        raise nobody(reference, endpoints, answers.refusals)
+    return Resolution(answers.offers, answers.refusals)
+
+
+def ask_each(
+    questions: Sequence[Question],
+    *,
+    tokens: Mapping[str, str],
+    network: Network,
+    listener: Listener,
+    enough: Callable[[Offer], bool],
+    usable: Callable[[Offer], bool] = lambda _: True,
+) -> Answers:
+    """Ask every question, of an endpoint each, at once. An endpoint's refusal is an answer; nothing is raised.
+
+    After an offer that is `enough` nobody is waited for, after one that is `usable` only for a moment; both are called
+    in the thread that asks, once for every offer.
+    """
+    outcomes = _ask_all(_start_asking(questions, tokens, network, listener), listener, enough, usable)
     offers = tuple(
-        Offer(endpoint, manifest)
-        for endpoint in endpoints
-        if isinstance(manifest := outcomes.get(endpoint.name), Manifest)
+        Offer(question.endpoint, manifest)
+        for question in questions
+        if isinstance(manifest := outcomes.get(question.endpoint.name), Manifest)
     )
     refusals = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, ModelfetchError)}
+    return Answers(offers, refusals)
+
+
+def refuse_access(endpoints: Sequence[Endpoint], refusals: Mapping[str, ModelfetchError]) -> None:
+    """Let a refusal end it that no other source may get round.
+
+    Raises:
+        AccessError: the model is gated, or its own hub refuses the token.
+    """
     for endpoint in endpoints:
         refusal = refusals.get(endpoint.name)
         if isinstance(refusal, GatedError) or (isinstance(refusal, AccessError) and endpoint.sends_token):
             raise refusal
-    if not offers:
-        raise _nobody(reference, endpoints, refusals)
-    return Resolution(offers, refusals)
 
 
 @dataclass(frozen=True)
@@ -94,11 +143,7 @@ class _Inquiry:
 
 
 def _start_asking(
-    reference: Reference,
-    endpoints: Sequence[Endpoint],
-    tokens: Mapping[str, str],
-    network: Network,
-    listener: Listener,
+    questions: Sequence[Question], tokens: Mapping[str, str], network: Network, listener: Listener
 ) -> _Inquiry:
     def client_for(endpoint: Endpoint) -> EndpointClient:
         def wait(fault: retry.Fault, seconds: float) -> None:
@@ -107,18 +152,18 @@ def _start_asking(
 
         return EndpointClient(Client(network, wait=wait), endpoint, credential_for(endpoint, tokens))
 
-    clients = tuple(map(client_for, endpoints))
+    clients = tuple(client_for(question.endpoint) for question in questions)
     inquiry = _Inquiry(clients, queue.SimpleQueue())
-    for client in clients:
+    for question, client in zip(questions, clients, strict=True):
         # Daemons: an endpoint that never answers must not keep the process from ending.
-        threading.Thread(target=_ask, args=(reference, client, inquiry.answers), daemon=True).start()
+        threading.Thread(target=_ask, args=(question, client, inquiry.answers), daemon=True).start()
     return inquiry
 
 
 def _ask_all(
-    inquiry: _Inquiry, listener: Listener, enough: Callable[[Offer], bool]
+    inquiry: _Inquiry, listener: Listener, enough: Callable[[Offer], bool], usable: Callable[[Offer], bool]
 ) -> dict[str, Manifest | ModelfetchError]:
-    """What each endpoint answered; one that took too long after another's offer is not among them."""
+    """What each endpoint answered; one that took too long after a usable offer is not among them."""
     outcomes: dict[str, Manifest | ModelfetchError] = {}
     deadline: float | None = None
     while len(outcomes) < len(inquiry.clients):
@@ -132,8 +177,10 @@ def _ask_all(
             listener(Resolved(endpoint.name, None, outcome.message))
             continue
         listener(Resolved(endpoint.name, outcome.commit, None))
-        deadline = deadline or time.monotonic() + GRACE_S
-        if enough(Offer(endpoint, outcome)):
+        offer = Offer(endpoint, outcome)
+        if usable(offer) and deadline is None:
+            deadline = time.monotonic() + GRACE_S
+        if enough(offer):
             break
     for client in inquiry.clients:
         client.client.abort()
@@ -141,14 +188,14 @@ def _ask_all(
 
 
 def _ask(
-    reference: Reference,
+    question: Question,
     client: EndpointClient,
     answers: queue.SimpleQueue[tuple[Endpoint, Manifest | ModelfetchError]],
 ) -> None:
     endpoint = client.endpoint
     try:
         with client.client:
-            manifest = hub(endpoint.hub).manifest(client, reference.repo, reference.revision)
+            manifest = hub(endpoint.hub).manifest(client, question.repo, question.revision)
         answers.put((endpoint, manifest))
     except FaultError as error:
         answers.put((endpoint, _unusable(endpoint, error)))
@@ -162,7 +209,7 @@ def _unusable(endpoint: Endpoint, error: FaultError) -> NoSourceError:
     return NoSourceError(f"`{endpoint.name}` cannot be used: {error.fault}", facts={"from": endpoint.url})
 
 
-def _nobody(
+def nobody(
     reference: Reference, endpoints: Sequence[Endpoint], refusals: Mapping[str, ModelfetchError]
 ) -> ModelfetchError:
     """The one error for an answer that is no everywhere: what somebody said counts more than what nobody could say."""

@@ -19,8 +19,10 @@ from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.http import Network
 from modelfetch.manifest import Digests, Manifest
 from modelfetch.pull.asking import ask
-from modelfetch.pull.backends import choose
+from modelfetch.pull.backends import Backend, choose
 from modelfetch.pull.known import known_plan
+from modelfetch.pull.locked import check_choices, plan_from_hubs
+from modelfetch.pull.locking import seen_at
 from modelfetch.pull.plan import Plan, make_plan
 from modelfetch.pull.request import Pulled, PulledFile, Request
 from modelfetch.store import Destination, FolderDestination, Snapshot, Store, StoreDestination
@@ -52,17 +54,18 @@ def run(request: Request, *, settings: Settings, listener: events.Listener = eve
         ModelfetchError: as `pull`.
     """
     began = time.monotonic()
+    if request.locked is not None:
+        check_choices(request)
     store = Store.open(settings.home)
     destination = _destination(store, request.local_dir)
     plan = known_plan(request, settings, store, destination)
     report = None
     if plan is None:
-        settings = with_endpoints(settings, request.endpoints, hub=request.reference.hub)
+        # A lock is satisfied by any hub that has its bytes, whichever it was that they were locked from.
+        hub = None if request.locked else request.reference.hub
+        settings = with_endpoints(settings, request.endpoints, hub=hub)
         settings = send_tokens_to(settings, request.send_tokens_to)
-        network = Network()
-        resolution = ask(request, settings, destination, network, listener)
-        backend = choose(request.via, resolution, destination, network, settings)
-        plan = make_plan(request, resolution, destination, backend, settings)
+        plan, backend = _ask_and_plan(request, settings, destination, listener)
         listener(plan.event())
         if not request.dry_run and plan.jobs:
             _check_room(plan, destination)
@@ -71,10 +74,23 @@ def run(request: Request, *, settings: Settings, listener: events.Listener = eve
     if request.dry_run:
         return Pulled(plan.manifest, plan.files(), None, None, None, seconds, plan.notes)
     manifest = _with_digests(plan.manifest, {**plan.found, **(report.digests if report else {})})
-    snapshot = destination.finish(manifest, frozenset(entry.path for entry in plan.selection.chosen))
+    paths = frozenset(entry.path for entry in plan.selection.chosen)
+    snapshot = destination.finish(manifest, paths)
     folder, notes = _make_views(request, settings, store, snapshot, destination)
     files = replace(plan, manifest=manifest).files()
-    return Pulled(manifest, files, snapshot, folder, report, seconds, plan.notes, notes)
+    seen = seen_at(manifest, paths, plan.offers)
+    return Pulled(manifest, files, snapshot, folder, report, seconds, plan.notes, notes, seen)
+
+
+def _ask_and_plan(
+    request: Request, settings: Settings, destination: Destination, listener: events.Listener
+) -> tuple[Plan, Backend]:
+    network = Network()
+    if request.locked is not None:
+        return plan_from_hubs(request, request.locked, settings, destination, network, listener)
+    resolution = ask(request, settings, destination, network, listener)
+    backend = choose(request.via, resolution, destination, network, settings)
+    return make_plan(request, resolution, destination, backend, settings), backend
 
 
 def _destination(store: Store, local_dir: Path | None) -> Destination:

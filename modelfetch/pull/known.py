@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelfetch.config import Settings
 from modelfetch.errors import NoSourceError
 from modelfetch.pull.asking import endpoints_for
+from modelfetch.pull.locked import plan_from_disk
 from modelfetch.pull.plan import Plan, find, select_files
 from modelfetch.pull.request import Request
 from modelfetch.reference import is_commit
@@ -14,11 +15,13 @@ from modelfetch.store import Destination, Store
 
 
 def known_plan(request: Request, settings: Settings, store: Store, destination: Destination) -> Plan | None:
-    """The plan when there must be no network, or when a commit that never changes is here whole; else None.
+    """The plan when there must be no network, or when what never changes is here whole: a commit, a lock; else None.
 
     Raises:
         NoSourceError: offline, and something is not here.
     """
+    if request.locked is not None:
+        return plan_from_disk(request.locked, settings, destination)
     asked = request.reference
     if not settings.offline and not is_commit(asked.revision):
         return None
@@ -26,7 +29,8 @@ def known_plan(request: Request, settings: Settings, store: Store, destination: 
     if asked.hub is None and len(hubs_asked) == 1:
         asked = replace(asked, hub=hubs_asked.pop())
     snapshot = store.lookup(asked)
-    if snapshot:
+    # Of a listing that may lack files only an offline pull makes do with what there is.
+    if snapshot and (snapshot.whole_listing or settings.offline):
         selection = select_files(request, snapshot.manifest)
         found = find(selection, destination)
         missing = [entry.path for entry in selection.chosen if entry.path not in found]

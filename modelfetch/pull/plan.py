@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelfetch import events, hubs
@@ -14,7 +14,7 @@ from modelfetch.config import Settings
 from modelfetch.errors import GatedError, NoSourceError
 from modelfetch.hubs import Offer, Resolution, credential_for
 from modelfetch.manifest import Digests, Entry, Manifest
-from modelfetch.planning.sources import Sources, sources_of
+from modelfetch.planning.sources import sources_of
 from modelfetch.pull.backends import Backend
 from modelfetch.pull.request import PulledFile, Request
 from modelfetch.selection import Selection, select
@@ -24,7 +24,7 @@ from modelfetch.transfer import Job, Source
 
 @dataclass(frozen=True)
 class Plan:
-    """What comes and from where; what is `found` need not come."""
+    """What comes and from where; what is `found` need not come. `offers` are what was said of it."""
 
     manifest: Manifest
     selection: Selection
@@ -32,6 +32,7 @@ class Plan:
     jobs: tuple[Job, ...] = ()
     resumed_bytes: int = 0
     notes: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
 
     def event(self) -> events.Planned:
         return events.Planned(
@@ -76,9 +77,10 @@ def make_plan(
         for entry in map(_must_have_digest, wanted)
     )
     if jobs:
-        _check_gate(resolution.manifest_offer, settings)
-    notes = (*_fact_notes(manifest), *selection.notes(), *_contradiction_notes(sources))
-    return Plan(manifest, selection, found, jobs, backend.resumable_bytes(jobs), notes)
+        check_gate(resolution.manifest_offer, settings)
+    notes = (*fact_notes(manifest), *selection.notes(), *contradiction_notes(sources.contradictions))
+    resumed_bytes = backend.resumable_bytes(jobs)
+    return Plan(manifest, selection, found, jobs, resumed_bytes, notes, resolution.offers)
 
 
 def select_files(request: Request, manifest: Manifest) -> Selection:
@@ -114,7 +116,12 @@ def _must_have_digest(entry: Entry) -> Entry:
     return entry
 
 
-def _check_gate(offer: Offer, settings: Settings) -> None:
+def check_gate(offer: Offer, settings: Settings) -> None:
+    """Refuse a gated model where no token would be shown to the endpoint that offers it.
+
+    Raises:
+        GatedError: so it is.
+    """
     if offer.manifest.facts.gated and credential_for(offer.endpoint, settings.tokens) is None:
         variable = {"huggingface": "HF_TOKEN", "modelscope": "MODELSCOPE_API_TOKEN"}.get(offer.endpoint.hub, "a token")
         has_token = offer.endpoint.hub in settings.tokens
@@ -129,7 +136,8 @@ def _check_gate(offer: Offer, settings: Settings) -> None:
         )
 
 
-def _fact_notes(manifest: Manifest) -> tuple[str, ...]:
+def fact_notes(manifest: Manifest) -> tuple[str, ...]:
+    """What a listing says of the model that its user should know."""
     facts = manifest.facts
     notes = []
     if facts.licence:
@@ -139,10 +147,11 @@ def _fact_notes(manifest: Manifest) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _contradiction_notes(sources: Sources) -> tuple[str, ...]:
+def contradiction_notes(contradictions: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """A sentence for each endpoint that lists other bytes for some paths."""
     return tuple(
         f"{name} lists other bytes for {paths[0]}"
         + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
         + ": not used for them"
-        for name, paths in sources.contradictions.items()
+        for name, paths in contradictions.items()
     )

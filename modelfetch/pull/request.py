@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from modelfetch.lock import LockedModel
 from modelfetch.manifest import Manifest
 from modelfetch.reference import Reference
 from modelfetch.store import Snapshot
@@ -19,7 +21,8 @@ class Request:
     """What is asked for. `source` and `endpoints` narrow the places; `include`, `exclude` and `all_files` the files.
 
     `local_dir` also puts the files in a plain folder; `link` makes the view that huggingface_hub and transformers read.
-    `via` chooses who brings the bytes: modelfetch itself, or the hub's own client.
+    `via` chooses who brings the bytes: modelfetch itself, or the hub's own client. With `locked` exactly what a lock
+    file says of the model comes, from any source that has it.
     """
 
     reference: Reference
@@ -33,6 +36,7 @@ class Request:
     link: bool = True
     via: Via = "direct"
     dry_run: bool = False
+    locked: LockedModel | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class PulledFile:
 class Pulled:
     """The outcome. `snapshot` is None after a dry run; `report` is None when nothing was transferred.
 
-    `notes` were told with the plan, `late_notes` came up after it.
+    `notes` were told with the plan, `late_notes` came up after it. `seen` are the hosts that listed these very bytes,
+    by path, as far as somebody was asked.
     """
 
     manifest: Manifest
@@ -60,6 +65,7 @@ class Pulled:
     seconds: float
     notes: tuple[str, ...]
     late_notes: tuple[str, ...] = ()
+    seen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def bytes_total(self) -> int:

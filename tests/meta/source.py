@@ -25,6 +25,7 @@ LAYERS = (
         "selection",
         "planning",
         "config",
+        "lock",
     ],
     ["http"],
     ["hubs", "transfer", "store", "model"],

@@ -1,0 +1,285 @@
+"""Brings exactly what a lock file says of a model, from whoever has these bytes.
+
+- The lock says what the bytes are, and no hub does: a listing makes an endpoint a source of a file, or does not.
+- What is here is not asked for; where everything is here, nobody is asked.
+- The model's own hub is asked for the locked commit, another hub for the revision of that name, else for its default
+  branch: only digests decide what may come from there.
+- A hub that lists other files at the locked commit itself is named: it, or the lock, was changed.
+- A file that nobody has is an error with its name, what was expected and what each endpoint has instead.
+- Nothing is chosen anew: what would choose other files, or take one endpoint's word, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from modelfetch import events, hubs
+from modelfetch.config import Endpoint, Settings
+from modelfetch.errors import (
+    DigestMismatchError,
+    GatedError,
+    ModelfetchError,
+    NoSourceError,
+    NotFoundError,
+    UsageError,
+)
+from modelfetch.http import Network
+from modelfetch.hubs import Answers, Offer, Question, Resolution
+from modelfetch.lock import LockedModel
+from modelfetch.manifest import Entry
+from modelfetch.planning.sources import Sources, sources_of
+from modelfetch.pull.asking import endpoints_for
+from modelfetch.pull.backends import Backend, choose
+from modelfetch.pull.plan import Plan, check_gate, contradiction_notes, fact_notes, find, source_at
+from modelfetch.pull.request import Request
+from modelfetch.reference import is_commit
+from modelfetch.selection import Selection
+from modelfetch.store import Destination
+from modelfetch.transfer import Job
+
+# What stands for the lock among the listings; no endpoint is called so.
+_LOCK = ""
+
+
+def check_choices(request: Request) -> None:
+    """Refuse what a lock does not go with.
+
+    Raises:
+        UsageError: the request chooses files, or who brings them.
+    """
+    choices = {
+        "--include": request.include,
+        "--exclude": request.exclude,
+        "--all-files": request.all_files,
+        f":{request.reference.quant}": request.reference.quant,
+        "--via sdk": request.via == "sdk",
+    }
+    if chosen := [name for name, value in choices.items() if value]:
+        raise UsageError(
+            f"{chosen[0]} does not go with --locked",
+            facts={"why": "the lock file says which bytes come, and any source that has them may send them"},
+            hint=f"leave {chosen[0]} away, or make another lock file with --lock",
+        )
+
+
+def plan_from_disk(locked: LockedModel, settings: Settings, destination: Destination) -> Plan | None:
+    """The plan where nothing has to come; None where something has.
+
+    Raises:
+        NoSourceError: something has to come, and the network is not to be used.
+    """
+    selection = _selection(locked)
+    found = find(selection, destination)
+    missing = [entry for entry in selection.chosen if entry.path not in found]
+    if not missing:
+        return Plan(locked.manifest, selection, found)
+    if settings.offline:
+        raise NoSourceError(
+            f"`{missing[0].path}` of `{locked.reference}` is not here, and the network is not to be used",
+            facts={"expected": _described(missing[0]), "missing": f"{len(missing)} of {len(selection.chosen)} files"},
+            hint="leave --offline away, and unset HF_HUB_OFFLINE and MODELFETCH_OFFLINE",
+        )
+    return None
+
+
+def plan_from_hubs(
+    request: Request,
+    locked: LockedModel,
+    settings: Settings,
+    destination: Destination,
+    network: Network,
+    listener: events.Listener,
+) -> tuple[Plan, Backend]:
+    """The plan for what is not here, and who carries it out.
+
+    Raises:
+        DigestMismatchError: endpoints have other bytes of a file, and none has those of the lock.
+        NoSourceError, NotFoundError: nobody can be asked, or nobody has a file.
+        AccessError: the model is gated, or its hub refuses the token.
+    """
+    selection = _selection(locked)
+    found = find(selection, destination)
+    wanted = [entry for entry in selection.chosen if entry.path not in found]
+    endpoints = endpoints_for(replace(request, reference=replace(request.reference, hub=None)), settings)
+    answers = _ask(locked, wanted, endpoints, settings=settings, network=network, listener=listener)
+    offers = {
+        offer.endpoint.name: offer for offer in sorted(answers.offers, key=lambda each: not _pinned(each, locked))
+    }
+    if not offers:
+        raise hubs.nobody(locked.reference, endpoints, answers.refusals)
+    _check_gate(locked, tuple(offers.values()), settings)
+    sources = sources_of(
+        wanted, [(_LOCK, locked.manifest), *((name, offer.manifest) for name, offer in offers.items())]
+    )
+    nowhere = [entry for entry in wanted if sources.by_path[entry.path] == (_LOCK,)]
+    if nowhere:
+        raise _nowhere(nowhere, locked, tuple(offers.values()), answers.refusals)
+    jobs = tuple(
+        Job(entry, tuple(source_at(offers[name], entry, settings) for name in sources.by_path[entry.path] if name))
+        for entry in wanted
+    )
+    resolution = Resolution(tuple(offers.values()), answers.refusals)
+    backend = choose(request.via, resolution, destination, network, settings)
+    notes = (*fact_notes(locked.manifest), *selection.notes(), *_notes(locked, resolution.offers, sources))
+    return Plan(locked.manifest, selection, found, jobs, backend.resumable_bytes(jobs), notes), backend
+
+
+def _selection(locked: LockedModel) -> Selection:
+    # What the lock lists besides is no choice of this pull, and nothing to tell about.
+    return Selection(locked.entries)
+
+
+def _ask(
+    locked: LockedModel,
+    wanted: Sequence[Entry],
+    endpoints: Sequence[Endpoint],
+    *,
+    settings: Settings,
+    network: Network,
+    listener: events.Listener,
+) -> Answers:
+    """Who lists the model, at the commit or at what is likely to hold the same bytes."""
+    missing = {entry.path for entry in wanted}
+
+    def usable(offer: Offer) -> bool:
+        sources = sources_of(wanted, [(_LOCK, locked.manifest), (offer.endpoint.name, offer.manifest)])
+        missing.difference_update(path for path, names in sources.by_path.items() if len(names) > 1)
+        return not missing
+
+    listener(events.Resolving(str(locked.reference), tuple(endpoint.name for endpoint in endpoints)))
+    offers: list[Offer] = []
+    refusals: dict[str, ModelfetchError] = {}
+    revisions = {endpoint: _revisions(endpoint, locked) for endpoint in endpoints}
+    while revisions and missing:
+        answers = hubs.ask_each(
+            [Question(endpoint, locked.manifest.repo, first) for endpoint, (first, *_) in revisions.items()],
+            tokens=settings.tokens,
+            network=network,
+            listener=listener,
+            enough=lambda _: False,
+            usable=usable,
+        )
+        hubs.refuse_access(endpoints, answers.refusals)
+        offers += answers.offers
+        refusals |= answers.refusals
+        revisions = {
+            endpoint: rest
+            for endpoint, (_, *rest) in revisions.items()
+            if rest and isinstance(answers.refusals.get(endpoint.name), NotFoundError)
+        }
+    return Answers(tuple(offers), {name: refusals[name] for name in refusals if name not in _names(offers)})
+
+
+def _revisions(endpoint: Endpoint, locked: LockedModel) -> list[str | None]:
+    """Where the endpoint is likely to have these bytes, the likeliest first."""
+    manifest = locked.manifest
+    if endpoint.hub != manifest.hub:
+        # Another hub does not know this one's commits.
+        named = [] if is_commit(manifest.revision) else [manifest.revision]
+        return list(dict.fromkeys((*named, None)))
+    # A commit of ModelScope's is our own digest of its listing, which it cannot be asked for.
+    pinned = [] if manifest.hub == "modelscope" else [manifest.commit]
+    return list(dict.fromkeys((*pinned, manifest.revision)))
+
+
+def _names(offers: Sequence[Offer]) -> set[str]:
+    return {offer.endpoint.name for offer in offers}
+
+
+def _pinned(offer: Offer, locked: LockedModel) -> bool:
+    """Whether the offer is of the very commit that is locked."""
+    return (offer.manifest.hub, offer.manifest.commit) == (locked.manifest.hub, locked.manifest.commit)
+
+
+def _check_gate(locked: LockedModel, offers: Sequence[Offer], settings: Settings) -> None:
+    hub = locked.manifest.hub
+    own = [offer for offer in offers if offer.manifest.hub == hub]
+    if own:
+        check_gate(own[0], settings)
+    elif locked.manifest.facts.gated and hub not in settings.tokens:
+        raise GatedError(
+            f"`{locked.manifest.repo}` was gated at `{hub}` when it was locked, and there is no token for it",
+            facts={"asked": ", ".join(offer.endpoint.name for offer in offers)},
+            hint=f"accept its terms at {hub}, and set the token of that account",
+        )
+
+
+def _nowhere(
+    entries: Sequence[Entry], locked: LockedModel, offers: Sequence[Offer], refusals: Mapping[str, ModelfetchError]
+) -> ModelfetchError:
+    """The error for files that nobody has as they are locked; of several the first is shown."""
+    entry = entries[0]
+    listed = {offer.endpoint.name: offer.manifest.entry(entry.path) for offer in offers}
+    got = [
+        f"{offer.endpoint.name}{' at the locked commit' if _pinned(offer, locked) else ''}: "
+        + (_described(other) if (other := listed[offer.endpoint.name]) else "no such file")
+        for offer in offers
+    ]
+    got += [f"{name}: {refusal.message}" for name, refusal in refusals.items()]
+    facts = {"expected": _described(entry), "got": "\n".join(got), "locked commit": locked.manifest.commit}
+    if seen := locked.seen.get(entry.path):
+        facts["was seen at"] = ", ".join(seen)
+    if len(entries) > 1:
+        facts["and so are"] = ", ".join(each.path for each in entries[1:4]) + (", …" if len(entries) > 4 else "")
+    return _kind(listed, offers, locked, refusals)(
+        f"`{entry.path}` of `{locked.reference}` is nowhere as it is locked",
+        facts=facts,
+        hint=f"modelfetch pull {locked.reference} --lock FILE locks what is there now",
+    )
+
+
+def _kind(
+    listed: Mapping[str, Entry | None],
+    offers: Sequence[Offer],
+    locked: LockedModel,
+    refusals: Mapping[str, ModelfetchError],
+) -> type[ModelfetchError]:
+    """Other bytes at the locked commit settle it; otherwise whoever could not be asked may have the right ones."""
+    if any(listed[offer.endpoint.name] for offer in offers if _pinned(offer, locked)):
+        return DigestMismatchError
+    if any(not isinstance(refusal, NotFoundError) for refusal in refusals.values()):
+        return NoSourceError
+    return DigestMismatchError if any(listed.values()) else NotFoundError
+
+
+def _described(entry: Entry) -> str:
+    digests = entry.digests
+    if not digests:
+        return f"{entry.size} bytes, no digest"
+    return f"{entry.size} bytes, {'sha256' if digests.sha256 else 'git-sha1'} {digests.strongest}"
+
+
+def _notes(locked: LockedModel, offers: Sequence[Offer], sources: Sources) -> tuple[str, ...]:
+    differing = {offer.endpoint.name: note for offer in offers if (note := _difference(offer, locked))}
+    moved = {name: paths for name, paths in sources.contradictions.items() if name not in differing}
+    return (*differing.values(), *contradiction_notes(moved))
+
+
+def _difference(offer: Offer, locked: LockedModel) -> str | None:
+    """What an endpoint lists otherwise than the lock at the commit that never changes."""
+    if not _pinned(offer, locked):
+        return None
+    ours = {entry.path: entry for entry in locked.manifest.entries}
+    theirs = {entry.path: entry for entry in offer.manifest.entries}
+    both = [path for path in ours if path in theirs]
+    other = [
+        path
+        for path in both
+        if ours[path].size != theirs[path].size or ours[path].digests.agree(theirs[path].digests) is False
+    ]
+    parts = {
+        "lists other bytes for": other,
+        "does not list": [path for path in ours if path not in theirs],
+        "lists besides": [path for path in theirs if path not in ours],
+    }
+    said = [f"{what} {_some(paths)}" for what, paths in parts.items() if paths]
+    if not said:
+        return None
+    return (
+        f"{offer.endpoint.name} differs from the lock file at commit {locked.manifest.commit[:12]}: {'; '.join(said)}"
+    )
+
+
+def _some(paths: Sequence[str]) -> str:
+    return paths[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
