@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 from modelfetch.model.headers import BrokenHeader, Tensor, what_it_is_instead
 
+# Vocabularies make the longest headers; the largest known come to 20 MB.
+MAX_HEADER_BYTES = 128 << 20
 MAX_ENTRIES = 1_000_000
 MAX_STRING_BYTES = 32 << 20
 MAX_ARRAY = 16_000_000
@@ -91,6 +93,8 @@ class _Reader:
         return self._file.tell()
 
     def take(self, size: int) -> bytes:
+        if self.position + size > MAX_HEADER_BYTES:
+            raise BrokenHeader(f"its header is longer than {MAX_HEADER_BYTES} bytes")
         data = self._file.read(size)
         if len(data) != size:
             raise EOFError(f"{size} bytes expected, {len(data)} left")

@@ -16,6 +16,9 @@ from typing import Any
 
 # The safetensors library itself refuses longer headers.
 MAX_HEADER_BYTES = 100_000_000
+# NumPy's and torch's own limit. With the next one it also keeps the product of a hostile shape small.
+MAX_DIMENSIONS = 64
+_TOO_LARGE = 1 << 63
 DTYPE_BITS = {
     "BOOL": 8,
     "U8": 8,
@@ -96,11 +99,19 @@ def read_safetensors(path: Path) -> tuple[Tensor, ...]:
 
 def _parse(header: bytes) -> Mapping[str, Any]:
     try:
-        document = json.loads(header)
+        # The library reads UTF-8 and nothing else, from the first brace on.
+        document = json.loads(header.decode("utf-8"), object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
         raise BrokenHeader(f"its header is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise BrokenHeader("its header is not a JSON object")
+    return document
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a name stands in it twice")
     return document
 
 
@@ -126,8 +137,8 @@ def _read_tensor(name: str, entry: Any) -> tuple[tuple[int, int], Tensor]:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise BrokenHeader(f"`{name}` is not described in the header") from error
-    numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
-    if not all(type(number) is int and number >= 0 for number in numbers) or end < begin:
+    numbers = [*shape, begin, end] if isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS else [None]
+    if not all(type(number) is int and 0 <= number < _TOO_LARGE for number in numbers) or end < begin:
         raise BrokenHeader(f"`{name}` has an impossible shape or place")
     tensor = Tensor(name, str(dtype), tuple(shape), end - begin)
     bits = DTYPE_BITS.get(tensor.dtype)

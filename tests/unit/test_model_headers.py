@@ -56,6 +56,12 @@ def test_tensors_are_read_in_the_order_of_their_bytes(tmp_path: Path) -> None:
         (safetensors({"a": 3}, b""), "not described"),
         (safetensors({"a": entry("F32", [2], 0, 4)}, bytes(4)), "its shape needs 8"),
         (safetensors({"a": entry("F32", [-2], 0, 8)}, bytes(8)), "impossible shape"),
+        (safetensors({"a": entry("F32", [1] * 65, 0, 4)}, bytes(4)), "impossible shape"),
+        (safetensors({"a": entry("F32", [1 << 63], 0, 4)}, bytes(4)), "impossible shape"),
+        (safetensors({"a": entry("F32", "1", 0, 4)}, bytes(4)), "impossible shape"),  # type: ignore[arg-type] # wrong
+        (safetensors({"a": entry("F32", [True], 0, 4)}, bytes(4)), "impossible shape"),
+        (safetensors(b'{"a": {}, "a": {}}', b""), "twice"),
+        (safetensors(json.dumps({}).encode("utf-16"), b""), "not JSON"),
         (safetensors({"a": entry("F32", [2], 4, 12)}, bytes(12)), "begins at byte 4"),
         (safetensors({"a": entry("F32", [2], 8, 0)}, bytes(8)), "impossible shape"),
         (safetensors({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 2, 6)}, bytes(6)), "begins at byte 2"),
@@ -118,6 +124,19 @@ def test_what_is_no_whole_gguf_file_is_refused_with_the_reason(content: bytes, r
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
     with pytest.raises(BrokenHeader, match=reason):
+        read_gguf(path)
+
+
+def test_a_gguf_header_is_read_to_its_longest_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    large = struct.pack("<Q", 32 << 20)
+    with path.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, 0, 100))
+        for _ in range(6):
+            file.write(text("a") + struct.pack("<I", 8) + large)
+            file.seek(32 << 20, 1)
+        file.write(b"\0")
+    with pytest.raises(BrokenHeader, match="longer than"):
         read_gguf(path)
 
 
