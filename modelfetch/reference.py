@@ -18,6 +18,8 @@ from modelfetch.errors import UsageError
 from modelfetch.redact import redact
 
 HUBS = {"hf": "huggingface", "huggingface": "huggingface", "ms": "modelscope", "modelscope": "modelscope"}
+# Where `adopt --as` files what nothing tells the origin of. Nothing can be pulled from there.
+LOCAL = "local"
 HOSTS = {
     "huggingface.co": "huggingface",
     "www.huggingface.co": "huggingface",
@@ -94,7 +96,7 @@ def parse(text: str) -> Reference:
         return _parse_page(f"https://{cleaned}", text)
     hub = None
     if prefix := _HUB_PREFIX.match(cleaned):
-        hub = HUBS.get(prefix.group(1).lower())
+        hub = {**HUBS, LOCAL: LOCAL}.get(prefix.group(1).lower())
         if hub is None:
             raise _malformed(text, f"`{prefix.group(1)}` is no hub; expected one of {', '.join(sorted(HUBS))}")
         cleaned = cleaned[prefix.end() :]

@@ -27,6 +27,7 @@ COMMANDS = {
     "rm": "Remove models from the store.",
     "link": "Make a view of a model for another tool, or in a folder.",
     "smoke": "Load a model and make it work: PASS or FAIL, and why.",
+    "adopt": "Take in models that are on this disk already, without a download.",
     "doctor": "Say what is wrong on this machine and what mends it.",
     "serve": "Serve the store to other machines, in both hubs' dialects.",
     "mirrors": "List the endpoints that can be pulled from.",

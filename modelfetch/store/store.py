@@ -105,10 +105,13 @@ class Store:
         """`publish` for verified bytes in memory."""
         return self.blobs.publish_bytes(content, digests)
 
-    def save(self, manifest: Manifest, paths: frozenset[str], *, folder: Path | None = None) -> Snapshot:
+    def save(
+        self, manifest: Manifest, paths: frozenset[str], *, folder: Path | None = None, whole_listing: bool = True
+    ) -> Snapshot:
         """Make the snapshot of the files that are here: links, record, reference. Adds to what the commit had before.
 
         `paths` name entries that have both digests and whose blobs are published, or which lie verified in `folder`.
+        `whole_listing` is false where the model may have files that `manifest` does not list.
 
         Raises:
             DiskFullError: there is no room.
@@ -116,7 +119,7 @@ class Store:
         """
         _check(manifest, paths)
         place = self.records.links(manifest) if folder is None else folder.resolve()
-        snapshot = Snapshot(manifest, paths, place, _now(), plain=folder is not None)
+        snapshot = Snapshot(manifest, paths, place, _now(), plain=folder is not None, whole_listing=whole_listing)
         snapshot = merged(self.records.current(snapshot), snapshot)
         if not snapshot.plain:
             make_links(place, snapshot.entries, self.blobs, self.records.temporaries)

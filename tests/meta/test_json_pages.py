@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from modelfetch.adopt import AdoptedModel, Adoption, Fate, Orphan, Place, State, Tool
+from modelfetch.adopt.candidate import Candidate, Refusal
 from modelfetch.cli import run
 from modelfetch.smoke import Finding, Severity, SmokeResult, Subject, Verdict
 from modelfetch.smoke.result import Facts, Spoken
@@ -57,6 +59,16 @@ def test_the_keys_of_smoke_are_as_documented() -> None:
     result = SmokeResult(Subject("model", "folder"), Verdict.WARN, (finding,), spoken, Facts(versions={"torch": "2"}))
     document = {"ok": True, "results": [result.to_json()]}
     documented = _documented("smoke")
+    assert _keys(document, documented) == documented
+
+
+def test_the_keys_of_adopt_are_as_documented(tmp_path: Path) -> None:
+    files = tuple(Fate(tmp_path / state, 1, state, why="why", expected="one", got="other") for state in State)
+    orphan = Orphan(tmp_path, 1, 1.0, Tool.OLLAMA, "why")
+    model = AdoptedModel(Candidate("name", tmp_path, ()), None, False, 0, 0)
+    place, refusal = Place(Tool.FOLDER, tmp_path, "given"), Refusal(tmp_path, "why")
+    document = Adoption((place,), (model,), files, (refusal,), (orphan,), dry_run=True, seconds=1.0).to_json()
+    documented = _documented("adopt")
     assert _keys(document, documented) == documented
 
 

@@ -1,0 +1,115 @@
+"""Models in the cache of ModelScope's clients, in each of the layouts that they have had.
+
+Reads names and small notes; no bytes. A pickle among the notes is read for its strings and never loaded.
+
+- Today: `models/O--N/snapshots/<revision>/`. Before: `hub/models/O/N/`, `models/O/N/`, `hub/O/N/`, or `O/N/` where
+  MODELSCOPE_CACHE was set; a dot in the name was written `___`.
+- There is no commit: the digest of what is there is the commit, as it is of a listing.
+- A repository that two names lead to, as those clients made links for names with dots, is found once.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelfetch.adopt.candidate import Candidate, Scan, is_revision, repository_name
+from modelfetch.adopt.places import MODELSCOPE_MARKS, MODELSCOPE_TEMPORARIES, Place
+from modelfetch.adopt.real_files import real_files
+
+HUB = "modelscope"
+_OLDER_TOPS = ("hub/models", "models", "hub", "")
+# Folders of those caches, beside the owners' ones, that hold something else than models.
+_NO_OWNERS = frozenset({"models", "hub", "datasets", "studios", "skills", "ast_indexer", MODELSCOPE_TEMPORARIES})
+_REVISION = re.compile(r"Revision:([^,\s]+)")
+_LARGEST_NOTE_BYTES = 4096
+
+
+def scan_cache(place: Place, scan: Scan) -> None:
+    """Every model in the cache, in whichever layout."""
+    for folder, repo, label in _repositories(place.root):
+        for snapshot in _folders(folder / "snapshots"):
+            if place.only is None or place.only.is_relative_to(folder):
+                files = real_files(snapshot, scan)
+                scan.add(Candidate(label, snapshot, files, HUB, repo, _revision(snapshot.name)))
+    for folder in _older_repositories(place.root):
+        if place.only in {None, folder}:
+            scan.add(repository_in(folder, scan))
+
+
+def repository_in(folder: Path, scan: Scan) -> Candidate:
+    """The model in the folder of an older client, by its notes, else by the folder's own name and that above it."""
+    owner, name = folder.parent.name, folder.name.replace("___", ".")
+    noted = _noted_id(folder / ".mdl")
+    if noted is not None and noted.rpartition("/")[2].replace(".", "___") == folder.name.replace(".", "___"):
+        owner, _, name = noted.partition("/")
+    match = _REVISION.search(_bytes(folder / ".mv").decode("utf-8", errors="replace"))
+    revision = _revision(match.group(1)) if match else None
+    files = real_files(folder, scan)
+    return Candidate(f"{owner}/{name}", folder, files, HUB, repository_name(owner, name), revision)
+
+
+def has_marks(folder: Path) -> bool:
+    """Whether an older client left its notes in the folder."""
+    return any((folder / name).is_file() for name in MODELSCOPE_MARKS)
+
+
+def _revision(name: str) -> str | None:
+    """The revision that is called so, None for the default branch."""
+    return name if is_revision(name) else None
+
+
+def _repositories(root: Path) -> Iterator[tuple[Path, str | None, str]]:
+    for folder in _folders(root / "models"):
+        owner, dashes, name = folder.name.partition("--")
+        if dashes:
+            yield folder, repository_name(owner, name), f"{owner}/{name}"
+
+
+def _older_repositories(root: Path) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for top in _OLDER_TOPS:
+        for owner in _folders(root / top):
+            if owner.name in _NO_OWNERS or owner.name.startswith(".") or "--" in owner.name:
+                continue
+            for folder in _folders(owner):
+                # Right below the cache any other program may have folders.
+                is_model = has_marks(folder) or (top and any(path.is_file() for path in folder.iterdir()))
+                if is_model and folder.resolve() not in seen:
+                    seen.add(folder.resolve())
+                    yield folder
+
+
+def _noted_id(note: Path) -> str | None:
+    """The model's id in a pickle of `{"id": …}`, without loading it: a pickle may run anything."""
+    strings: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(_bytes(note)):
+            if "UNICODE" in opcode.name and isinstance(argument, str):
+                strings.append(argument)
+    except Exception:  # noqa: BLE001 - what a torn or hostile pickle makes the reader raise is not documented
+        return None
+    match strings:
+        case [key, value] if key.lower() == "id" and value.count("/") == 1:
+            return value
+    return None
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in `folder`, real ones before links to them."""
+    try:
+        found = [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: (path.is_symlink(), path))
+
+
+def _bytes(path: Path) -> bytes:
+    """The first bytes of a small file; none where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_NOTE_BYTES)
+    except OSError:
+        return b""

@@ -1,0 +1,210 @@
+"""Takes a file that somebody else keeps into the store, by a second name for its bytes where the disk allows one.
+
+Raises StoreError or DiskFullError where the store's disk refuses. What is wrong with the file itself is the answer.
+
+- The second name is made first, then the bytes behind it are hashed, then they are published under that name's inode.
+- The file is never written to. A hard link takes away the permission to write to it, and gives none to read it.
+- A file that changed since it was looked at, or while it was hashed, is not taken.
+- Another user's file is not hard-linked: whoever owns it may make it writable again and write.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from io import FileIO
+from pathlib import Path
+
+from modelfetch.diskfaults import translated
+from modelfetch.manifest import Digests
+from modelfetch.store.files import READ_ONLY, fsync_file, publish, temporary_in
+from modelfetch.store.hashing import Hasher, blocks
+from modelfetch.store.links import Method, hard_link, reflink
+from modelfetch.store.store import Store
+
+Advanced = Callable[[int], None]
+
+
+class Obstacle(StrEnum):
+    """Why a file was not taken."""
+
+    UNREADABLE = "unreadable"
+    CHANGED = "changed meanwhile"
+    OTHER_BYTES = "other bytes"
+    NO_LINK = "no link"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The bytes are in the store. `method` is None when they were there before: the file is one more copy of them."""
+
+    digests: Digests
+    method: Method | None
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """The store is as it was."""
+
+    obstacle: Obstacle
+    expected: str | None = None
+    got: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Somebody's file, its status when it was found, and what it is said to hold."""
+
+    file: Path
+    status: os.stat_result
+    claim: Digests
+
+    def is_as_found(self, status: os.stat_result) -> bool:
+        """Whether `status` is of the same file with, as far as a status tells, the same bytes."""
+        found = self.status
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        )
+
+
+class _UnreadableError(Exception):
+    """The source cannot be read: its disk, or its owner, does not let us."""
+
+
+def payload_identities(store: Store) -> dict[tuple[int, int], str]:
+    """The sha256 of every payload by its device and inode: what is found there elsewhere is in the store already."""
+    identities = {}
+    for sha256, _ in store.blobs.sizes():
+        try:
+            status = store.blob(sha256).lstat()
+        except OSError:
+            continue
+        identities[status.st_dev, status.st_ino] = sha256
+    return identities
+
+
+def device_of(store: Store) -> int:
+    """The file system that the payloads are on, or will be."""
+    folder = store.blobs.root
+    while not folder.exists():
+        folder = folder.parent
+    return folder.stat().st_dev
+
+
+def may_hard_link(status: os.stat_result) -> bool:
+    """Whether the file is this user's own."""
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+
+
+def take_in(store: Store, source: Source, *, methods: tuple[Method, ...], advanced: Advanced) -> Taken | NotTaken:
+    """Take `source` by the first of `methods` that works here.
+
+    `advanced` hears of every block that was hashed; what it raises ends the work, and the store is as it was.
+
+    Raises:
+        DiskFullError: there is no room for a copy.
+        StoreError: the store cannot be written to.
+    """
+    with translated(store.blobs.root, "written to"):
+        temporary = temporary_in(store.blobs.root / ".temporary")
+        try:
+            return _take(store, source, temporary, methods, advanced)
+        except _UnreadableError as error:
+            return NotTaken(Obstacle.UNREADABLE, got=str(error))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _take(
+    store: Store, source: Source, temporary: Path, methods: tuple[Method, ...], advanced: Advanced
+) -> Taken | NotTaken:
+    with _opened(source.file) as reader:
+        if not source.is_as_found(os.fstat(reader.fileno())):
+            return NotTaken(Obstacle.CHANGED)
+        method = _second_name(source, temporary, methods)
+        if method is None:
+            return NotTaken(Obstacle.NO_LINK)
+        if method is Method.COPY:
+            digests = _copy(reader, temporary, source.status.st_size, advanced)
+        else:
+            digests = _hash(temporary, source.status.st_size, advanced)
+        # Of a hard link the size and the time are the file's own: who wrote to it meanwhile is noticed here.
+        if digests is None or not source.is_as_found(os.fstat(reader.fileno())):
+            return NotTaken(Obstacle.CHANGED)
+    if digests.agree(source.claim) is False:
+        return _other_bytes(source.claim, digests)
+    return _publish(store, temporary, digests, source.status, method)
+
+
+def _second_name(source: Source, temporary: Path, methods: tuple[Method, ...]) -> Method | None:
+    """Make `temporary` by the first of `methods` that works; a copy is left to be made while it is hashed."""
+    for method in methods:
+        if method is Method.COPY:
+            return method
+        if method is Method.REFLINK and reflink(source.file, temporary):
+            return method
+        if method is Method.HARD_LINK and may_hard_link(source.status) and hard_link(source.file, temporary):
+            if source.is_as_found(temporary.lstat()):
+                return method
+            temporary.unlink()
+    return None
+
+
+def _publish(
+    store: Store, temporary: Path, digests: Digests, status: os.stat_result, method: Method
+) -> Taken | NotTaken:
+    if store.find(digests, status.st_size) is not None:
+        return Taken(digests, None)
+    assert digests.sha256 is not None
+    final = store.blob(digests.sha256)
+    readable_by = stat.S_IMODE(status.st_mode) if method is Method.HARD_LINK else READ_ONLY
+    fsync_file(temporary, mode=readable_by & READ_ONLY)
+    publish(temporary, final)
+    store.blobs.stamp(digests, final.lstat())
+    return Taken(digests, method)
+
+
+def _other_bytes(claim: Digests, digests: Digests) -> NotTaken:
+    if claim.sha256:
+        return NotTaken(Obstacle.OTHER_BYTES, claim.sha256, digests.sha256)
+    return NotTaken(Obstacle.OTHER_BYTES, claim.git_sha1, digests.git_sha1)
+
+
+def _opened(file: Path) -> FileIO:
+    try:
+        return file.open("rb", buffering=0)
+    except OSError as error:
+        raise _UnreadableError(error.strerror) from error
+
+
+def _read(reader: FileIO) -> Iterator[memoryview]:
+    try:
+        yield from blocks(reader)
+    except OSError as error:
+        raise _UnreadableError(error.strerror) from error
+
+
+def _hash(file: Path, size: int, advanced: Advanced) -> Digests | None:
+    hasher = Hasher(size)
+    with _opened(file) as reader:
+        for block in _read(reader):
+            hasher.update(block)
+            advanced(len(block))
+    return hasher.digests()
+
+
+def _copy(reader: FileIO, target: Path, size: int, advanced: Advanced) -> Digests | None:
+    """Hash what is written, so that the digests are those of the copy."""
+    hasher = Hasher(size)
+    with target.open("xb") as writer:
+        for block in _read(reader):
+            hasher.update(block)
+            writer.write(block)
+            advanced(len(block))
+    return hasher.digests()
