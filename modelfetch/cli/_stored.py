@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelfetch.errors import NotFoundError
+from modelfetch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from modelfetch.reference import Reference
     from modelfetch.store import Snapshot, Store
+
+_PATH = re.compile(r"[./~]")
+
+
+def find_model(store: Store, text: str) -> Snapshot | Path:
+    """A folder by its path or a model by its name; a name that the store does not have may still be a folder's.
+
+    Raises:
+        NotFoundError: the store has none, and there is no such folder.
+        UsageError: `text` is not a reference, and there is no such folder.
+    """
+    folder = Path(text).expanduser()
+    if _PATH.match(text):
+        return folder
+    try:
+        return lookup(store, text)
+    except (NotFoundError, UsageError):
+        if folder.is_dir():
+            return folder
+        raise
 
 
 def lookup(store: Store, text: str) -> Snapshot:

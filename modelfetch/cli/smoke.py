@@ -13,7 +13,7 @@ import click
 from modelfetch.cli._output import print_json, say
 from modelfetch.cli._smoke_report import render
 from modelfetch.config import load
-from modelfetch.errors import NotFoundError, SmokeError, StoreError, UsageError
+from modelfetch.errors import SmokeError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from modelfetch.smoke import SmokeOptions, SmokeResult
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from modelfetch.store import Snapshot, Store
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
-_PATH = re.compile(r"[./~]")
 _PHASES = {
     "import": "importing torch and transformers",
     "tokenizer": "loading the tokenizer",
@@ -94,22 +93,9 @@ def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> S
 
 def _find(models: tuple[str, ...], store: Store, *, every: bool) -> list[Snapshot | Path]:
     """Everything that is to be tested, before the first test: a name that is wrong is wrong at once."""
-    return list(store.snapshots()) if every else [_find_one(text, store) for text in models]
+    from modelfetch.cli._stored import find_model
 
-
-def _find_one(text: str, store: Store) -> Snapshot | Path:
-    """A folder by its path or a model by its name; a name that the store does not have may still be a folder's."""
-    from modelfetch.cli._stored import lookup
-
-    folder = Path(text).expanduser()
-    if _PATH.match(text):
-        return folder
-    try:
-        return lookup(store, text)
-    except (NotFoundError, UsageError):
-        if folder.is_dir():
-            return folder
-        raise
+    return list(store.snapshots()) if every else [find_model(store, text) for text in models]
 
 
 def _keep(store: Store, snapshot: Snapshot, result: SmokeResult) -> None:
