@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelfetch.cli._output import format_bytes, print_json, say
+from modelfetch.cli._removal import documents, tell
 
 if TYPE_CHECKING:
-    from modelfetch.store import Removal
+    from modelfetch.store import Removal, Store
 
 _EPILOG = """\b
 Examples:
@@ -35,39 +38,33 @@ def command(*, references: tuple[str, ...], dry_run: bool, yes: bool, as_json: b
 
     store = Store.open(load().home, create=False)
     snapshots = matching(store, references)
-    removal = store.remove(*snapshots, dry_run=True)
+    in_use = partial(_needed_by_pulls, store)
+    removal = store.remove(*snapshots, dry_run=True, in_use=in_use)
     if not as_json:
         _tell(removal)
     if not dry_run:
         if not (yes or as_json) and sys.stdin.isatty():
             click.confirm("Remove this?", abort=True, err=True)
-        removal = store.remove(*snapshots, dry_run=False)
+        removal = store.remove(*snapshots, dry_run=False, in_use=in_use)
         say(f"removed; {format_bytes(removal.freed_bytes)} are free again", style="green")
     if as_json:
         print_json(_document(removal))
 
 
+def _needed_by_pulls(store: Store) -> dict[str, str]:
+    from modelfetch.transfer.needs import needed
+
+    return needed(store.partials, time.time())
+
+
 def _tell(removal: Removal) -> None:
     for snapshot in removal.snapshots:
         click.echo(f"{snapshot.reference}  {snapshot.manifest.commit[:8]}  {format_bytes(snapshot.size_bytes)}")
-    for verb, items in (("goes", removal.goes), ("stays", removal.stays)):
-        blobs = [item for item in items if item.what == "blob"]
-        for item in items:
-            if item.what != "blob":
-                click.echo(f"  {verb}: {item.what} {item.path} ({item.why})")
-        for why in sorted({item.why for item in blobs}):
-            alike = [item for item in blobs if item.why == why]
-            size = format_bytes(sum(item.size_bytes for item in alike))
-            click.echo(f"  {verb}: {len(alike)} file(s), {size} ({why})")
+    tell("goes", removal.goes)
+    tell("stays", removal.stays)
 
 
 def _document(removal: Removal) -> dict[str, Any]:
-    def items(which: str) -> list[dict[str, Any]]:
-        return [
-            {"what": item.what, "path": str(item.path), "size_bytes": item.size_bytes, "why": item.why}
-            for item in getattr(removal, which)
-        ]
-
     return {
         "dry_run": removal.dry_run,
         "freed_bytes": removal.freed_bytes,
@@ -75,6 +72,6 @@ def _document(removal: Removal) -> dict[str, Any]:
             {"repo": snapshot.manifest.repo, "hub": snapshot.manifest.hub, "commit": snapshot.manifest.commit}
             for snapshot in removal.snapshots
         ],
-        "goes": items("goes"),
-        "stays": items("stays"),
+        "goes": documents(removal.goes),
+        "stays": documents(removal.stays),
     }

@@ -18,6 +18,7 @@ from modelfetch.config.endpoints import send_tokens_to, with_endpoints
 from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.http import Network
 from modelfetch.manifest import Digests, Manifest
+from modelfetch.pull.announced import Announced
 from modelfetch.pull.asking import ask
 from modelfetch.pull.backends import Backend, choose
 from modelfetch.pull.known import known_plan
@@ -28,6 +29,7 @@ from modelfetch.pull.request import Pulled, PulledFile, Request
 from modelfetch.store import Destination, FolderDestination, Snapshot, Store, StoreDestination
 from modelfetch.store.views import folder as folder_view
 from modelfetch.store.views import huggingface as huggingface_view
+from modelfetch.transfer.needs import Needs
 from modelfetch.units import format_bytes
 
 __all__ = ["Pulled", "PulledFile", "Request", "pull", "run"]
@@ -53,11 +55,18 @@ def run(request: Request, *, settings: Settings, listener: events.Listener = eve
     Raises:
         ModelfetchError: as `pull`.
     """
-    began = time.monotonic()
     if request.locked is not None:
         check_choices(request)
     store = Store.open(settings.home)
-    destination = _destination(store, request.local_dir)
+    with Needs(store.partials) as needs:
+        destination = Announced(_destination(store, request.local_dir), needs)
+        return _carry_out(request, settings, store, destination, listener)
+
+
+def _carry_out(
+    request: Request, settings: Settings, store: Store, destination: Announced, listener: events.Listener
+) -> Pulled:
+    began = time.monotonic()
     plan = known_plan(request, settings, store, destination)
     report = None
     if plan is None:
@@ -76,7 +85,7 @@ def run(request: Request, *, settings: Settings, listener: events.Listener = eve
     manifest = _with_digests(plan.manifest, {**plan.found, **(report.digests if report else {})})
     paths = frozenset(entry.path for entry in plan.selection.chosen)
     snapshot = destination.finish(manifest, paths)
-    folder, notes = _make_views(request, settings, store, snapshot, destination)
+    folder, notes = _make_views(request, settings, store, snapshot, destination.inner)
     files = replace(plan, manifest=manifest).files()
     seen = seen_at(manifest, paths, plan.offers)
     return Pulled(manifest, files, snapshot, folder, report, seconds, plan.notes, notes, seen)

@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,6 +173,15 @@ class Blobs:
             self._hint("verified", sha256).unlink(missing_ok=True)
             if stamp is not None and self._sha256_of(stamp.git_sha1) == sha256:
                 self._hint("git-sha1", stamp.git_sha1).unlink(missing_ok=True)
+
+    def stale_hints(self, here: Container[str]) -> Iterator[Path]:
+        """The hints about payloads that are not among those that are `here`."""
+        for kind in ("verified", "pieces", "git-sha1"):
+            for shard in _entries(self.root / kind):
+                for entry in _entries(Path(shard.path)):
+                    sha256 = self._sha256_of(entry.name) if kind == "git-sha1" else entry.name
+                    if sha256 is None or sha256 not in here:
+                        yield Path(entry.path)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Every payload's sha256 and size, whole or not."""

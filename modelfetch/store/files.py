@@ -98,15 +98,19 @@ def write_hint(content: str, final: Path, temporaries: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def file_system_now(folder: Path) -> float:
+    """The file system's own idea of now, in seconds since the epoch: the times of its files were taken from it."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        return os.fstat(probe.fileno()).st_mtime
+
+
 def sweep(temporaries: Path) -> None:
     """Remove what was left behind in a folder of temporaries. Errors do not matter: the next sweep tries again."""
     try:
         names = list(os.scandir(temporaries))
         if not names:
             return
-        with tempfile.TemporaryFile(dir=temporaries) as probe:
-            # The file system's own idea of now: it is what the times of the others were taken from.
-            now = os.fstat(probe.fileno()).st_mtime
+        now = file_system_now(temporaries)
     except OSError:
         return
     for name in names:

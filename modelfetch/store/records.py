@@ -13,8 +13,11 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,6 +33,8 @@ DEFAULT = "default"
 _LONGEST_NAME_BYTES = 200
 _SHORTEST_PREFIX = 7
 _COMMIT_DIGITS = 40
+# A model that is served or loaded all day costs one small write an hour.
+_MARK_AGAIN_S = 60 * 60
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Records:
             if path != current and path.name.endswith(_place_suffix(snapshot.folder)):
                 with translated(path, "removed"):
                     path.unlink(missing_ok=True)
+                    _mark(path).unlink(missing_ok=True)
 
     def scan(self) -> Listing:
         """Every record, newest pull first."""
@@ -175,7 +181,34 @@ class Records:
             except FileNotFoundError:
                 return
             fsync_folder(path.parent)
+            _mark(path).unlink(missing_ok=True)
             remove_empty_folders(path.parent / "refs", up_to=self.root)
+
+    def note_used(self, snapshot: Snapshot) -> None:
+        """Remember that somebody reads the snapshot, to the hour; a read-only or full store does not."""
+        mark = _mark(self.record(snapshot))
+        with suppress(OSError):
+            try:
+                if abs(time.time() - mark.stat().st_mtime) < _MARK_AGAIN_S:
+                    return
+            except FileNotFoundError:
+                mark.touch()
+            os.utime(mark)
+
+    def used_at(self, snapshot: Snapshot) -> datetime | None:
+        """When `note_used` last was told, to the hour; None when it never was."""
+        try:
+            return datetime.fromtimestamp(_mark(self.record(snapshot)).stat().st_mtime, UTC)
+        except OSError:
+            return None
+
+    def stale_marks(self) -> Iterator[Path]:
+        """The marks of use whose records are gone."""
+        for hub in _folders(self.root):
+            for repository in _folders(hub):
+                for path in _listed(repository):
+                    if path.suffix == ".used" and not path.with_suffix(".json").exists():
+                        yield path
 
     def remove_reference(self, path: Path) -> None:
         """Remove one of `references`."""
@@ -203,6 +236,11 @@ def reference_name(revision: str | None) -> str:
     if len(name) > _LONGEST_NAME_BYTES:
         return f"{name[:_LONGEST_NAME_BYTES]}~{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
     return name
+
+
+def _mark(record: Path) -> Path:
+    """The empty file whose time says when the snapshot of `record` was last used."""
+    return record.with_suffix(".used")
 
 
 def _place_suffix(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """What goes when snapshots are removed, what stays, and why. Decides only: it is told what is on the disk.
 
-- A payload goes when no other snapshot needs it and no other hard link holds it.
+- A payload goes when no other snapshot needs it, no pull that runs counts on it, and no other hard link holds it.
 - Its bytes are counted once, however many of the removed snapshots share it.
 - While any record cannot be read, no payload goes: nobody knows what that record needs.
 - A plain folder is the user's: it stays, and the snapshot's record goes.
@@ -43,12 +43,14 @@ class Removal:
 class Holdings:
     """What the disk says about the payloads in question.
 
-    `foreign_links` counts, for each sha256, the hard links besides the store's own name and those in views that go too.
+    `foreign_links` counts, for each sha256, the hard links besides the store's own name and those in views that go too;
+    `in_use` says of some which running pull counts on them.
     """
 
     others: Sequence[Snapshot]
     foreign_links: Mapping[str, int]
     unreadable_records: int
+    in_use: Mapping[str, str]
 
 
 def payloads(snapshots: Iterable[Snapshot]) -> dict[str, int]:
@@ -72,6 +74,8 @@ def reasons_to_stay(digests: Iterable[str], holdings: Holdings) -> dict[str, str
     for sha256 in digests:
         if sha256 in needed:
             reasons[sha256] = f"needed by {', '.join(needed[sha256])}"
+        elif sha256 in holdings.in_use:
+            reasons[sha256] = f"a pull that runs counts on it: {holdings.in_use[sha256]}"
         elif holdings.unreadable_records:
             reasons[sha256] = f"{holdings.unreadable_records} record(s) that cannot be read may need it"
         elif links := holdings.foreign_links.get(sha256, 0):

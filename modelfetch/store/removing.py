@@ -1,14 +1,15 @@
 """Takes snapshots, their views and their blobs off the disk, in the order of docs/store.md. `removal` says what goes.
 
 - References, then views, links, record, blobs: killed at any moment, what is still listed can be removed again.
-- A blob is moved aside, all records are read again, and it is moved back if one needs it by now.
+- A blob is moved aside, all records are read again, and it is moved back if one needs it by now. So it is when a pull
+  that runs counts on it.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,11 @@ class _ViewFiles:
     paths: list[Path]
 
 
-def remove(store: Store, snapshots: Sequence[Snapshot], *, dry_run: bool) -> Removal:
+# The blobs that running pulls count on, by their sha256, and whose pulls they are; asked anew before a blob is gone.
+InUse = Callable[[], Mapping[str, str]]
+
+
+def remove(store: Store, snapshots: Sequence[Snapshot], *, in_use: InUse, dry_run: bool) -> Removal:
     """Remove `snapshots`, or with `dry_run` say what that would do.
 
     Raises:
@@ -43,9 +48,9 @@ def remove(store: Store, snapshots: Sequence[Snapshot], *, dry_run: bool) -> Rem
             _remove_snapshot(store, snapshot, [view for view in views if view.snapshot is snapshot], others)
     foreign_links = _foreign_links(store, snapshots, views)
     sizes = payloads(snapshots)
-    reasons = dict.fromkeys(sizes) | reasons_to_stay(sizes, Holdings(others, foreign_links, unreadable))
+    reasons = dict.fromkeys(sizes) | reasons_to_stay(sizes, Holdings(others, foreign_links, unreadable, in_use()))
     if not dry_run:
-        reasons |= _remove_blobs(store, [sha256 for sha256, reason in reasons.items() if reason is None])
+        reasons |= remove_blobs(store, [sha256 for sha256, reason in reasons.items() if reason is None], in_use=in_use)
     for sha256, reason in reasons.items():
         item = Item("blob", store.blob(sha256), sizes[sha256], reason or "no other snapshot needs it")
         (goes if reason is None else stays).append(item)
@@ -131,11 +136,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _remove_blobs(store: Store, digests: Sequence[str]) -> dict[str, str]:
-    """Remove blobs; the ones that a snapshot needs by then are put back, and returned with that reason."""
+def remove_blobs(store: Store, digests: Sequence[str], *, in_use: InUse) -> dict[str, str]:
+    """Remove blobs; the ones that a snapshot or a pull needs by then are put back, and returned with that reason.
+
+    Raises:
+        StoreError: the store cannot be written to.
+    """
     asides = {sha256: aside for sha256 in digests if (aside := store.blobs.move_aside(sha256))}
     listing = store.records.scan()
-    reasons = reasons_to_stay(asides, Holdings(listing.snapshots, {}, len(listing.damaged)))
+    reasons = reasons_to_stay(asides, Holdings(listing.snapshots, {}, len(listing.damaged), in_use()))
     for sha256, aside in asides.items():
         if sha256 in reasons:
             store.blobs.move_back(aside, sha256)

@@ -151,9 +151,12 @@ class Store:
         """The snapshot that `reference` names, or None. Without a hub any hub's, the newest pull first.
 
         A revision is a branch, a tag, a commit, or the first seven or more digits of one commit; no revision is the
-        default branch.
+        default branch. Whoever looks one up is about to use it: that is remembered, for `prune`.
         """
-        return next((found for found in self.records.matching(reference) if found.folder.is_dir()), None)
+        found = next((found for found in self.records.matching(reference) if found.folder.is_dir()), None)
+        if found is not None:
+            self.records.note_used(found)
+        return found
 
     def matching(self, reference: Reference) -> list[Snapshot]:
         """Every snapshot that `reference` names; without a revision, all revisions of the repository."""
@@ -165,8 +168,12 @@ class Store:
             if snapshot.manifest.repo == reference.repo and reference.hub in {None, snapshot.manifest.hub}
         ]
 
-    def remove(self, *snapshots: Snapshot, dry_run: bool) -> Removal:
+    def remove(
+        self, *snapshots: Snapshot, dry_run: bool, in_use: Callable[[], Mapping[str, str]] = dict[str, str]
+    ) -> Removal:
         """Remove snapshots, their references and views, and the blobs that nobody needs then.
+
+        `in_use` says which blobs running pulls count on, and whose these are.
 
         Raises:
             StoreError: the store cannot be written to.
@@ -174,7 +181,7 @@ class Store:
         # Here, because a removal knows the views and a view knows the store.
         from modelfetch.store.removing import remove
 
-        return remove(self, snapshots, dry_run=dry_run)
+        return remove(self, snapshots, in_use=in_use, dry_run=dry_run)
 
     def note_verified(self, snapshot: Snapshot) -> Snapshot:
         """Remember that every byte was read again and was right. A read-only or full store does not."""

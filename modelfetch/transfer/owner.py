@@ -90,10 +90,8 @@ class Watch:
 
     def lives(self, file: Path, identity: Identity | None) -> bool:
         """Whether the owner of `file` is to be respected."""
-        if identity is not None and identity.place and identity.place == _place():
-            started = _started(identity.pid)
-            if started or not _is_hidden(identity.pid):
-                return started != "" and started == identity.started
+        if (known := _lives_here(identity)) is not None:
+            return known
         try:
             beat = file.stat().st_mtime_ns
         except OSError:
@@ -103,6 +101,31 @@ class Watch:
             self._seen[file] = (beat, time.monotonic())
             return True
         return time.monotonic() - since < PRESUMED_DEAD_S
+
+
+class OneLook(Watch):
+    """Judges by one look, for whoever cannot wait: who shows only in his file's time is dead after `silent_s`."""
+
+    def __init__(self, now: float, silent_s: float) -> None:
+        super().__init__()
+        self._silent_since = now - silent_s
+
+    def lives(self, file: Path, identity: Identity | None) -> bool:
+        if (known := _lives_here(identity)) is not None:
+            return known
+        try:
+            return file.stat().st_mtime > self._silent_since
+        except OSError:
+            return False
+
+
+def living_owner(folder: Path, watch: Watch) -> Identity | None:
+    """Who owns `folder`, None when nobody who lives does."""
+    for file in _owner_files(folder):
+        identity = _read(file)
+        if watch.lives(file, identity):
+            return identity or _UNKNOWN
+    return None
 
 
 def claim(folder: Path, watch: Watch) -> Claim | Identity:
@@ -141,6 +164,16 @@ def _sole_owner(mine: Path, identity: Identity, watch: Watch) -> Claim | Identit
                 return other or _UNKNOWN
             file.unlink(missing_ok=True)
     return Claim(mine, identity)
+
+
+def _lives_here(identity: Identity | None) -> bool | None:
+    """Whether the process lives, None where that shows only in its file's time."""
+    if identity is None or not identity.place or identity.place != _place():
+        return None
+    started = _started(identity.pid)
+    if not started and _is_hidden(identity.pid):
+        return None
+    return started != "" and started == identity.started
 
 
 def _owner_files(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ LAYERS = (
     ["http"],
     ["hubs", "transfer", "store", "model"],
     ["sdk"],
-    ["pull", "verify", "smoke", "doctor", "serve", "adopt"],
+    ["pull", "verify", "smoke", "inspect", "doctor", "serve", "adopt", "prune"],
     ["demo_model"],
     ["demo"],
     ["cli"],

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from modelfetch.sdk.order import Order
 from modelfetch.store import FolderDestination, Store
+from modelfetch.store.listing import read_summaries
 from modelfetch.store.store import VERSION_FILE
 from modelfetch.store.views import folder, huggingface, modelscope
+from modelfetch.transfer.needs import Needs
 from tests.pulling import endpoint
 from tests.stored import bring, deliver, manifest_of
 
@@ -78,7 +81,19 @@ def store(tmp_path: Path) -> Store:
     log = store.partials / order.name / "log"
     log.parent.mkdir()
     log.write_text("what the client said", encoding="utf-8")
+    announce(store)
+    for snapshot in store.snapshots():
+        store.records.note_used(snapshot)
+    read_summaries(store.records)
     return store
+
+
+def announce(store: Store) -> None:
+    """What a pull that is killed leaves of its needs."""
+    needs = Needs(store.partials)
+    needs.add("a" * 64)
+    with needs:
+        shutil.copytree(needs.folder, store.partials / f"pull-{'0' * 16}")
 
 
 def test_a_store_has_only_what_the_page_describes(store: Store, tmp_path: Path) -> None:
@@ -88,6 +103,8 @@ def test_a_store_has_only_what_the_page_describes(store: Store, tmp_path: Path) 
 
 def test_the_page_describes_nothing_that_is_not_made(store: Store, tmp_path: Path) -> None:
     deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES, repo="owner/third"))
+    for snapshot in store.snapshots():
+        store.records.note_used(snapshot)
     names = [path.relative_to(store.home).as_posix() for path in store.home.rglob("*") if not path.is_dir()]
     unused = [
         pattern.pattern
