@@ -1,14 +1,13 @@
-"""Who sent the wrong byte, when a file's digest does not match: one suspect after another is replaced.
+"""Who sent the wrong byte, when a file's digest does not match. First bytes are compared, then sources tried alone.
 
-- Bytes whose sender is unknown (from an interrupted run) are suspected first, then every endpoint but the manifest's
-  own, the one that sent least first, then the manifest's own.
-- A suspect's bytes are fetched again from the others, and the suspect is not asked any more.
-- Where others send them, every piece is compared with what it replaces. The first that differs shows who was wrong;
-  whether it was all that was wrong is then tried at once, before more is fetched. Who was wrong twice is replaced in
-  full: every trial hashes the whole file.
-- When one suspect is left who sent everything, and it is wrong, that one is proven wrong: it is out for good, and those
-  that were replaced before are asked again.
-- A suspect is asked again itself only when there never was another, or others sent other wrong bytes, and only once.
+- Comparing: what a suspect sent is fetched again from the others. Bytes whose sender is unknown (from an interrupted
+  run) come first, then every endpoint but the manifest's own, the one that sent least first, then the manifest's own.
+- The first piece that differs shows who was wrong; whether it was all that was wrong is then tried at once, before more
+  is fetched. Who was wrong twice is replaced in full: every trial hashes the whole file.
+- What two have sent alike is not compared again: of two sources, each is asked only for what the other sent.
+- Alone: one source after another sends what is not its own yet; whoever was found wrong comes last. One honest source
+  is enough, whoever else lies.
+- A source is asked again for what it sent itself only when there is no other, and only once.
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ UNKNOWN = ""
 
 @dataclass(frozen=True)
 class Replacement:
-    """`spans` are to be fetched again, not from `suspect` unless `from_itself`; those `readmitted` may send again."""
+    """`spans` are to be fetched again, from everybody but those `benched`; `compares` tells that it matters whether
+    they differ.
+    """
 
     suspect: str
     spans: tuple[Span, ...]
-    from_itself: bool = False
-    readmitted: frozenset[str] = frozenset()
+    benched: frozenset[str] = frozenset()
+    compares: bool = True
 
 
 @dataclass
@@ -37,50 +38,59 @@ class Suspects:
 
     owner: str
     current: str | None = None
-    _replaced: set[str] = field(default_factory=set)
-    _benched: set[str] = field(default_factory=set)
+    benched: frozenset[str] = frozenset()
+    _compared: set[str] = field(default_factory=set)
     _found: set[str] = field(default_factory=set)
-    _proven: set[str] = field(default_factory=set)
-    _differed: bool = False
+    _alone: set[str] = field(default_factory=set)
+    _alike: SpanSet = field(default_factory=SpanSet)
 
     def next(self, whole: Span, senders: Mapping[str, SpanSet], endpoints: Iterable[str]) -> Replacement | None:
-        """Whose bytes to replace now; None when everybody's were, and the digest still does not match."""
-        known = dict(senders)
-        unknown = SpanSet([whole])
-        for spans in known.values():
-            for span in spans:
-                unknown.discard(span)
-        if unknown:
-            known[UNKNOWN] = unknown
-        untried = [name for name, spans in known.items() if spans and name not in self._replaced]
-        if not untried:
-            return None
-        suspect = min(untried, key=lambda name: (name != UNKNOWN, name == self.owner, len(known[name])))
-        self._replaced.add(suspect)
-        self.current = suspect
-        if set(endpoints) - {suspect}:
-            self._benched |= {suspect} - {UNKNOWN}
-            return Replacement(suspect, known[suspect].spans)
-        return self._replace_the_last(suspect, whole, sent_all=len(known[suspect]) == len(whole))
+        """Whose bytes to replace now, of those that `endpoints` and the benched can send; None when all was tried."""
+        here = self.benched | frozenset(endpoints)
+        known = {**senders, UNKNOWN: _without([whole], *senders.values())}
+        replacement = self._compare(known, here) or self._take_alone(whole, known, here)
+        if replacement:
+            self.current, self.benched = replacement.suspect, replacement.benched
+        return replacement
+
+    def alike(self, span: Span) -> None:
+        """Somebody else sent the same bytes of `span` as the current suspect."""
+        self._alike.add(span)
 
     def found(self) -> bool:
         """A piece of the current suspect differs; returns whether to try the digest before more is fetched."""
         assert self.current is not None
-        self._differed = True
-        if self.current in self._found | self._proven:
+        if self.current in self._found:
             return False
         self._found.add(self.current)
-        self._replaced.discard(self.current)  # the rest of its bytes can be doubted again
+        self._compared.discard(self.current)  # the rest of its bytes can be doubted again
         return True
 
-    def _replace_the_last(self, suspect: str, whole: Span, *, sent_all: bool) -> Replacement | None:
-        readmitted = frozenset(self._benched - {suspect})
-        if readmitted and sent_all:
-            self._proven.add(suspect)
-            self._replaced = self._proven | {UNKNOWN}
-            self._benched = set()
-            self._differed = False
-            return Replacement(suspect, (whole,), readmitted=readmitted)
-        if self._proven and not self._differed:
-            return None  # the others sent the very same bytes: it is the listing that is wrong
-        return Replacement(suspect, (whole,), from_itself=True)
+    def _compare(self, known: Mapping[str, SpanSet], here: frozenset[str]) -> Replacement | None:
+        suspects = sorted(known, key=lambda name: (name != UNKNOWN, name == self.owner, len(known[name])))
+        for suspect in suspects:
+            spans, others = _without(known[suspect], self._alike), here - {suspect}
+            if spans and others and suspect not in self._compared:
+                self._compared.add(suspect)
+                return Replacement(suspect, spans.spans, here - ((others - self._found) or others))
+        return None
+
+    def _take_alone(self, whole: Span, known: Mapping[str, SpanSet], here: frozenset[str]) -> Replacement | None:
+        for name in sorted(here - self._alone, key=lambda name: (name in self._found, name != self.owner, name)):
+            self._alone.add(name)
+            if here == {name}:
+                return Replacement(name, (whole,), compares=False)
+            # Of two, both sent what was sent alike.
+            missing = _without([whole], known.get(name, SpanSet()), self._alike if len(here) == 2 else SpanSet())
+            if missing:
+                suspect = max(here - {name}, key=lambda other: (other in self._found, len(known.get(other, ()))))
+                return Replacement(suspect, missing.spans, here - {name}, compares=False)
+        return None
+
+
+def _without(spans: Iterable[Span], *others: SpanSet) -> SpanSet:
+    left = SpanSet(spans)
+    for other in others:
+        for span in other:
+            left.discard(span)
+    return left

@@ -22,7 +22,6 @@ from modelfetch.planning.pace import Pace
 from modelfetch.planning.retry import Action, Decision, Fault, Kind
 from modelfetch.planning.scheduler import Lease, Scheduler
 from modelfetch.planning.spans import Span, SpanSet
-from modelfetch.planning.suspects import UNKNOWN
 from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.failures import access_refused, mismatch, no_source_left
 from modelfetch.transfer.hashing import RunningDigest
@@ -210,6 +209,8 @@ class Board:
             file.partial.note(span)
             if differs and file.doubted:
                 self._stop_doubting(file)
+            elif file.doubted:
+                file.suspects.alike(span)
             self._follow_with_hashing(file)
             beaten = self._beaten(lease)
             go_on = self._scheduler.is_needed(lease)
@@ -295,17 +296,18 @@ class Board:
         """The whole file does not have its digest: replace the next suspect's bytes, or give up."""
         key, whole = file.key, Span(0, file.job.entry.size)
         with self._changed:
+            benched = file.suspects.benched
             replacement = file.suspects.next(whole, self._scheduler.senders(key), self._scheduler.endpoints(key))
             if replacement:
                 file.running, file.is_queued = RunningDigest(file.job.entry), False
-                file.doubted = SpanSet() if replacement.from_itself else SpanSet(replacement.spans)
+                file.doubted = SpanSet(replacement.spans) if replacement.compares else SpanSet()
                 for span in replacement.spans:
                     self._scheduler.reopen(key, span)
                     file.partial.forget(span)
-                for endpoint in replacement.readmitted:
+                for endpoint in benched - replacement.benched:
                     self._scheduler.readmit(key, endpoint)
-                if not replacement.from_itself and replacement.suspect != UNKNOWN:
-                    self._scheduler.drop(key, replacement.suspect)
+                for endpoint in replacement.benched:
+                    self._scheduler.drop(key, endpoint)
                 self._changed.notify_all()
         if replacement is None:
             file.partial.forget(whole)

@@ -29,69 +29,89 @@ def test_whoever_sent_least_is_suspected_first_and_the_manifests_own_endpoint_la
     senders = {"own": spans((0, 10)), "much": spans((10, 70)), "little": spans((70, 100))}
     endpoints = {"own", "much", "little", "idle"}
     order = []
-    while (replacement := suspects.next(WHOLE, senders, endpoints)) and not replacement.from_itself:
+    while (replacement := suspects.next(WHOLE, senders, endpoints)) and replacement.compares:
         order.append(replacement.suspect)
-        endpoints.discard(replacement.suspect)
+        assert replacement.benched == {replacement.suspect}
     assert order == ["little", "much", "own"]
 
 
 def test_doubting_takes_no_room_for_each_byte() -> None:
     whole = Span(0, 1 << 50)
     replacement = Suspects("own").next(whole, {"own": SpanSet([whole])}, ["own", "other"])
-    assert replacement == Replacement("own", (whole,))
+    assert replacement == Replacement("own", (whole,), frozenset({"own"}))
 
 
 def test_a_suspect_who_sent_nothing_that_is_left_is_none() -> None:
     senders = {"own": spans((0, 100)), "other": SpanSet()}
     replacement = Suspects("own").next(WHOLE, senders, ["own", "other"])
-    assert replacement == Replacement("own", (WHOLE,))
+    assert replacement == Replacement("own", (WHOLE,), frozenset({"own"}))
 
 
 def test_a_suspect_who_is_alone_sends_all_of_it_again_once() -> None:
     suspects, senders = Suspects("own"), {"own": spans((0, 100))}
-    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("own", (WHOLE,), from_itself=True)
+    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("own", (WHOLE,), compares=False)
     assert suspects.next(WHOLE, senders, ["own"]) is None
 
 
 def test_the_first_piece_that_differs_is_tried_at_once_and_the_second_time_everything_is_replaced() -> None:
     suspects, senders = Suspects("own"), {"own": spans((0, 50)), "other": spans((50, 100))}
-    assert suspects.next(WHOLE, senders, ["own", "other"]) == Replacement("other", (Span(50, 100),))
+    others = frozenset({"other"})
+    assert suspects.next(WHOLE, senders, ["own", "other"]) == Replacement("other", (Span(50, 100),), others)
     assert suspects.found()
     senders = {"own": spans((0, 60)), "other": spans((60, 100))}
-    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("other", (Span(60, 100),))
+    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("other", (Span(60, 100),), others)
     assert not suspects.found()
 
 
-def test_when_all_came_from_one_and_is_wrong_the_others_are_asked_again_without_it() -> None:
+def test_of_two_sources_each_is_asked_only_for_what_the_other_sent() -> None:
     suspects = Suspects("own")
     suspects.next(WHOLE, {"own": spans((0, 50)), "other": spans((50, 100))}, ["own", "other"])
+    suspects.alike(Span(50, 100))
     replacement = suspects.next(WHOLE, {"own": spans((0, 100)), "other": SpanSet()}, ["own"])
-    assert replacement == Replacement("own", (WHOLE,), readmitted=frozenset({"other"}))
-    assert not suspects.found(), "it is proven wrong: nothing of it is kept"
+    assert replacement == Replacement("own", (Span(0, 50),), frozenset({"own"}))
+    assert suspects.found(), "whether this was all that was wrong is tried at once"
 
 
 def test_when_two_sent_the_very_same_bytes_the_listing_is_wrong_and_nothing_more_is_fetched() -> None:
     suspects = Suspects("own")
     suspects.next(WHOLE, {"own": spans((0, 50)), "other": spans((50, 100))}, ["own", "other"])
+    suspects.alike(Span(50, 100))
     suspects.next(WHOLE, {"own": spans((0, 100))}, ["own"])
-    assert suspects.next(WHOLE, {"other": spans((0, 100))}, ["other"]) is None
+    suspects.alike(Span(0, 50))
+    assert suspects.next(WHOLE, {"own": spans((50, 100)), "other": spans((0, 50))}, ["other"]) is None
 
 
-def test_nobody_is_proven_wrong_while_somebody_elses_bytes_are_left() -> None:
-    suspects = Suspects("gone")
-    senders = {"found": spans((0, 50)), "last": spans((50, 70)), "first": spans((70, 80)), "gone": spans((80, 100))}
-    assert suspects.next(WHOLE, senders, ["found", "last", "first"]) == Replacement("first", (Span(70, 80),))
-    senders = {"found": spans((0, 50)), "last": spans((50, 80)), "gone": spans((80, 100))}
-    replacement = suspects.next(WHOLE, senders, ["last"])
-    assert replacement == Replacement("last", (WHOLE,), from_itself=True)
+def test_after_comparing_every_source_is_tried_alone_and_who_was_found_wrong_last() -> None:
+    suspects = Suspects("own")
+    senders = {"own": spans((0, 40)), "b": spans((40, 70)), "c": spans((70, 100))}
+    everybody = frozenset({"own", "b", "c"})
+    compared = []
+    while (replacement := suspects.next(WHOLE, senders, everybody)) and replacement.compares:
+        compared.append(replacement.suspect)
+        if replacement.suspect == "own":
+            suspects.found()
+    assert compared == ["b", "c", "own", "own"]
+    alone = [replacement]
+    while replacement := suspects.next(WHOLE, senders, everybody):
+        alone.append(replacement)
+    assert [everybody - each.benched for each in alone if each] == [{"b"}, {"c"}, {"own"}]
+    assert [each.suspect for each in alone if each] == ["own", "own", "b"]
+
+
+def test_bytes_that_are_a_sources_own_are_not_asked_of_it_again() -> None:
+    suspects, senders = Suspects("own"), {"own": spans((0, 40)), "b": spans((40, 100))}
+    while (replacement := suspects.next(WHOLE, senders, ["own", "b"])) and replacement.compares:
+        pass
+    assert replacement == Replacement("b", (Span(40, 100),), frozenset({"b"}), compares=False)
 
 
 @dataclass
 class Transfer:
-    """A file whose bytes come from sources that may lie: always about the same bytes, each in its own way."""
+    """A file whose bytes come from sources that may lie, always about the same bytes: each in its own way, or alike."""
 
     lies: dict[str, set[int]]
     chance: random.Random
+    collude: bool = False
     suspects: Suspects = field(init=False)
     disk: dict[int, str] = field(default_factory=dict)
     senders: dict[int, str] = field(default_factory=dict)
@@ -105,7 +125,8 @@ class Transfer:
         """Bring a byte from anybody who is still asked; returns whether it differs from what was there."""
         sender = self.chance.choice(sorted(self.endpoints))
         before = self.disk.get(byte)
-        self.disk[byte] = f"lie of {sender}" if byte in self.lies[sender] else "right"
+        lie = "lie" if self.collude else f"lie of {sender}"
+        self.disk[byte] = lie if byte in self.lies[sender] else "right"
         self.senders[byte] = sender
         self.fetched += 1
         return before not in {None, self.disk[byte]}
@@ -122,14 +143,15 @@ class Transfer:
 
     def replace(self, replacement: Replacement) -> None:
         """What `Board.mismatched` and `Board.written` do."""
-        self.endpoints |= replacement.readmitted
-        if not replacement.from_itself and replacement.suspect != UNKNOWN:
-            self.endpoints.discard(replacement.suspect)
+        self.endpoints = set(self.lies) - replacement.benched
         pieces = [byte for span in replacement.spans for byte in range(span.start, span.stop)]
         self.chance.shuffle(pieces)
-        compares = not replacement.from_itself
+        compares = replacement.compares
         for byte in pieces:
-            if self.fetch(byte) and compares:
+            differs = self.fetch(byte)
+            if compares and not differs:
+                self.suspects.alike(Span(byte, byte + 1))
+            elif compares:
                 if self.suspects.found():
                     return
                 compares = False
@@ -141,9 +163,11 @@ LIES = st.dictionaries(
 )
 
 
-def searched(lies: dict[str, set[int]], chance: random.Random, *, found_wrong: set[int]) -> tuple[Transfer, int]:
+def searched(
+    lies: dict[str, set[int]], chance: random.Random, *, found_wrong: set[int], collude: bool = False
+) -> tuple[Transfer, int]:
     """A transfer after the search, and how often the file was hashed."""
-    transfer = Transfer(lies, chance)
+    transfer = Transfer(lies, chance, collude)
     for byte in range(SIZE):
         if byte in found_wrong:
             transfer.disk[byte], transfer.senders[byte] = "torn", UNKNOWN
@@ -160,13 +184,13 @@ def searched(lies: dict[str, set[int]], chance: random.Random, *, found_wrong: s
     raise AssertionError("the search has no end")
 
 
-@given(LIES, st.sets(st.integers(0, SIZE - 1)), st.integers())
+@given(LIES, st.sets(st.integers(0, SIZE - 1)), st.integers(), st.booleans())
 def test_one_honest_source_is_enough_whoever_else_lies(
-    lies: dict[str, set[int]], found_wrong: set[int], seed: int
+    lies: dict[str, set[int]], found_wrong: set[int], seed: int, collude: bool
 ) -> None:
     chance = random.Random(seed)
     honest = chance.choice(sorted(lies))
-    transfer, trials = searched({**lies, honest: set()}, chance, found_wrong=found_wrong)
+    transfer, trials = searched({**lies, honest: set()}, chance, found_wrong=found_wrong, collude=collude)
     assert transfer.matches
     assert trials <= 3 * len(lies) + 3
     assert transfer.fetched <= SIZE * (2 * len(lies) + 1)
@@ -188,3 +212,11 @@ def test_whoever_sent_the_one_wrong_byte_is_named(liar: str, seed: int) -> None:
     transfer, trials = searched({**lies, liar: {3}}, random.Random(seed), found_wrong=set())
     assert transfer.matches
     assert transfer.suspects.current == (liar if trials > 1 else None)
+
+
+@pytest.mark.parametrize("liar", ["own", "b"])
+@pytest.mark.parametrize("seed", range(20))
+def test_one_wrong_byte_of_two_sources_costs_at_most_what_everybody_sent(liar: str, seed: int) -> None:
+    transfer, _ = searched({"own": set(), "b": set(), liar: {3}}, random.Random(seed), found_wrong=set())
+    assert transfer.matches
+    assert transfer.fetched <= 2 * SIZE
