@@ -99,12 +99,15 @@ def read_safetensors(path: Path) -> tuple[Tensor, ...]:
 
 def _parse(header: bytes) -> Mapping[str, Any]:
     try:
-        # The library reads UTF-8 and nothing else, from the first brace on.
+        # The library reads UTF-8 and nothing else.
         document = json.loads(header.decode("utf-8"), object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
         raise BrokenHeader(f"its header is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise BrokenHeader("its header is not a JSON object")
+    metadata = document.get("__metadata__") or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise BrokenHeader("its `__metadata__` is not a table of texts")
     return document
 
 

@@ -1,118 +1,133 @@
-"""Opens what has the right bytes: can it work at all? Cheap checks only: headers, indexes, JSON; no tensor is read.
+"""Opens what has the right bytes: can it work at all? Headers, indexes, JSON and names only; no tensor is read.
 
-- A safetensors file's header is JSON whose offsets lie one after another and end where the file ends.
-- An index names shards that the repository has; those that a pull left out are told, not blamed.
+What is wrong here is wrong at the hub as well: fetching it again does not mend it.
+
+- A weight file's header agrees with itself and with the file's length: `model.headers`, `model.gguf`.
+- An index names shards that are there, and agrees with what is in them: `indexes`.
+- What weights need beside them is beside them: `companions`. What a pull left out is told, not blamed.
 - Pickled weights can run code when they are loaded: they are named.
+- Whatever a file holds, its check ends in findings, costs a bounded amount, and hides no other one. What a finding
+  quotes from a file is shown as what it is: no control characters, and not at any length.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from modelfetch.manifest import Entry
+from modelfetch.model.gguf import read_gguf
+from modelfetch.model.headers import BrokenHeader, read_safetensors
 from modelfetch.store import Snapshot
+from modelfetch.verify.companions import lacks
+from modelfetch.verify.documents import LONGEST_BYTES, BadDocument, Document, read_json
+from modelfetch.verify.indexes import Surroundings, index_flaws, is_index
 from modelfetch.verify.report import Finding, Problem, Severity
 
-# The format's own limit for a header; every real one is far below.
-_LONGEST_HEADER_BYTES = 100_000_000
-# Tokenizers of large vocabularies come to a tenth of this.
-_LONGEST_JSON_BYTES = 256 << 20
+_CONFIG = "config.json"
 _PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 # A pickle of protocol 2 or later, and the zip archive that torch puts one into.
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
+_LONGEST_QUOTE = 300
 
 
-def check_contents(snapshot: Snapshot, entries: Iterator[Entry]) -> Iterator[Finding]:
+def check_contents(snapshot: Snapshot, entries: Iterable[Entry]) -> Iterator[Finding]:
     """Findings about `entries` of the snapshot, whose bytes are known to be right."""
-    for entry in entries:
-        check = _check_for(entry.path)
-        if check is None:
-            continue
+    contents = _Contents(snapshot)
+    # An index is judged by the headers of its shards.
+    for entry in sorted(entries, key=lambda entry: is_index(entry.path)):
+        if check := contents.check_for(entry.path):
+            try:
+                yield from check(entry)
+            except OSError as error:
+                yield contents.finding(entry.path, Problem.UNREADABLE, error.strerror or str(error))
+    yield from contents.check_companions()
+
+
+class _Contents:
+    """Opens files of one snapshot, and keeps what the later checks need of them."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._listed = frozenset(entry.path for entry in snapshot.manifest.entries)
+        self._tensors: dict[str, frozenset[str]] = {}
+        self._config: Any = None
+
+    def check_for(self, path: str) -> Callable[[Entry], Iterator[Finding]] | None:
+        """What opens the file at `path`, None where nothing does."""
+        name, suffix = PurePosixPath(path).name, PurePosixPath(path).suffix
+        if suffix == ".safetensors":
+            return self._check_safetensors
+        if suffix == ".gguf":
+            return self._check_gguf
+        if is_index(path):
+            return self._check_index
+        if suffix in _PICKLE_SUFFIXES:
+            return self._check_pickle
+        # Loaders read the JSON at the top, and configurations anywhere; the rest is data of any kind under that name.
+        return self._check_json if suffix == ".json" and ("/" not in path or name.endswith(_CONFIG)) else None
+
+    def check_companions(self) -> Iterator[Finding]:
+        """Once every file was opened: what is not beside the weights."""
+        for lack in lacks(self._listed, self._snapshot.paths, self._config):
+            yield self.finding(lack.path, lack.problem, lack.what, lack.severity)
+
+    def finding(self, path: str, problem: Problem, got: str, severity: Severity = Severity.ERROR) -> Finding:
+        """What was seen at `path`; `got` may quote what the file says."""
+        return Finding(self._snapshot.manifest.repo, path, problem, severity, got=_quotable(got))
+
+    def _check_safetensors(self, entry: Entry) -> Iterator[Finding]:
         try:
-            yield from check(snapshot, entry)
-        except OSError as error:
-            yield _finding(snapshot, entry, Problem.UNREADABLE, error.strerror or str(error))
+            tensors = read_safetensors(self._snapshot.file(entry.path))
+        except BrokenHeader as error:
+            yield self.finding(entry.path, Problem.BAD_SAFETENSORS, str(error))
+        else:
+            self._tensors[entry.path] = frozenset(tensor.name for tensor in tensors)
+
+    def _check_gguf(self, entry: Entry) -> Iterator[Finding]:
+        try:
+            read_gguf(self._snapshot.file(entry.path))
+        except BrokenHeader as error:
+            yield self.finding(entry.path, Problem.BAD_GGUF, str(error))
+
+    def _check_index(self, entry: Entry) -> Iterator[Finding]:
+        try:
+            document = self._document(entry)
+        except BadDocument as error:
+            yield self.finding(entry.path, Problem.BAD_JSON, f"an index that {error}")
+            return
+        yield from self._repeated(entry, document)
+        around = Surroundings(self._listed, self._snapshot.paths, self._tensors)
+        for flaw in index_flaws(entry.path, document.value, around):
+            yield self.finding(entry.path, flaw.problem, flaw.what, flaw.severity)
+
+    def _check_json(self, entry: Entry) -> Iterator[Finding]:
+        try:
+            document = self._document(entry)
+        except BadDocument as error:
+            yield self.finding(entry.path, Problem.BAD_JSON, str(error), Severity.WARNING)
+            return
+        if entry.path == _CONFIG:
+            self._config = document.value
+        yield from self._repeated(entry, document)
+
+    def _repeated(self, entry: Entry, document: Document) -> Iterator[Finding]:
+        if document.repeated:
+            got = f"`{document.repeated[0]}` stands twice in one object, and a loader takes the last"
+            yield self.finding(entry.path, Problem.BAD_JSON, got, Severity.WARNING)
+
+    def _check_pickle(self, entry: Entry) -> Iterator[Finding]:
+        with self._snapshot.file(entry.path).open("rb") as file:
+            start = file.read(4)
+        if start.startswith(_PICKLE_STARTS):
+            yield self.finding(entry.path, Problem.PICKLE, "can run code when it is loaded", Severity.INFO)
+
+    def _document(self, entry: Entry) -> Document:
+        with self._snapshot.file(entry.path).open("rb") as file:
+            return read_json(file.read(LONGEST_BYTES + 1))
 
 
-def _check_for(path: str) -> Callable[[Snapshot, Entry], Iterator[Finding]] | None:
-    suffix = PurePosixPath(path).suffix
-    if suffix == ".safetensors":
-        return _check_safetensors
-    if path.endswith(".safetensors.index.json"):
-        return _check_index
-    if suffix in _PICKLE_SUFFIXES:
-        return _check_pickle
-    # Loaders read the JSON at the top; below it repositories keep data of any kind under that name.
-    return _check_json if suffix == ".json" and "/" not in path else None
-
-
-def safetensors_problem(header: bytes, declared: int, size: int) -> str | None:
-    """Why a safetensors file of `size` bytes with this header, `declared` bytes long, cannot be read, or None."""
-    if declared > _LONGEST_HEADER_BYTES or 8 + declared > size:
-        return f"a header of {declared} bytes in a file of {size}"
-    try:
-        tensors = json.loads(header)
-        spans = sorted(tuple(tensor["data_offsets"]) for name, tensor in tensors.items() if name != "__metadata__")
-        end = 0
-        for start, stop in spans:
-            if start != end or stop < start:
-                return f"a tensor at {start}..{stop} where {end} was expected"
-            end = stop
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "a header that is not a table of tensors"
-    return None if 8 + declared + end == size else f"tensors end at {8 + declared + end} in a file of {size} bytes"
-
-
-def _check_safetensors(snapshot: Snapshot, entry: Entry) -> Iterator[Finding]:
-    with snapshot.file(entry.path).open("rb") as file:
-        declared = int.from_bytes(file.read(8), "little")
-        header = file.read(min(declared, _LONGEST_HEADER_BYTES))
-    if problem := safetensors_problem(header, declared, entry.size):
-        yield _finding(snapshot, entry, Problem.BAD_SAFETENSORS, problem)
-
-
-def _check_index(snapshot: Snapshot, entry: Entry) -> Iterator[Finding]:
-    document = _json(snapshot.file(entry.path), entry)
-    weight_map = document.get("weight_map") if isinstance(document, dict) else None
-    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
-        yield _finding(snapshot, entry, Problem.BAD_JSON, "an index without a weight_map")
-        return
-    listed = {listed_entry.path for listed_entry in snapshot.manifest.entries}
-    folder = PurePosixPath(entry.path).parent
-    for shard in sorted(set(weight_map.values())):
-        path = str(folder / shard)
-        if path not in listed:
-            yield _finding(snapshot, entry, Problem.MISSING_SHARD, f"`{path}` is not in the repository")
-        elif path not in snapshot.paths:
-            yield _finding(snapshot, entry, Problem.LEFT_OUT, f"`{path}` was not pulled", Severity.INFO)
-
-
-def _check_json(snapshot: Snapshot, entry: Entry) -> Iterator[Finding]:
-    if entry.size <= _LONGEST_JSON_BYTES and _json(snapshot.file(entry.path), entry) is None:
-        yield _finding(snapshot, entry, Problem.BAD_JSON, "does not parse", Severity.WARNING)
-
-
-def _check_pickle(snapshot: Snapshot, entry: Entry) -> Iterator[Finding]:
-    with snapshot.file(entry.path).open("rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICKLE_STARTS):
-        yield _finding(snapshot, entry, Problem.PICKLE, "can run code when it is loaded", Severity.INFO)
-
-
-def _json(path: Path, entry: Entry) -> Any:
-    """The document, None when it is none. (A file that holds `null` counts as none: nothing reads such a file.)"""
-    if entry.size > _LONGEST_JSON_BYTES:
-        return None
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return None
-
-
-def _finding(
-    snapshot: Snapshot, entry: Entry, problem: Problem, got: str, severity: Severity = Severity.ERROR
-) -> Finding:
-    return Finding(snapshot.manifest.repo, entry.path, problem, severity, got=got)
+def _quotable(text: str) -> str:
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_LONGEST_QUOTE])
+    return shown + "…" if len(text) > _LONGEST_QUOTE else shown

@@ -61,6 +61,8 @@ def test_tensors_are_read_in_the_order_of_their_bytes(tmp_path: Path) -> None:
         (safetensors({"a": entry("F32", "1", 0, 4)}, bytes(4)), "impossible shape"),  # type: ignore[arg-type] # wrong
         (safetensors({"a": entry("F32", [True], 0, 4)}, bytes(4)), "impossible shape"),
         (safetensors(b'{"a": {}, "a": {}}', b""), "twice"),
+        (safetensors({"__metadata__": {"format": 1}}, b""), "not a table of texts"),
+        (safetensors({"__metadata__": ["a"]}, b""), "not a table of texts"),
         (safetensors(json.dumps({}).encode("utf-16"), b""), "not JSON"),
         (safetensors({"a": entry("F32", [2], 4, 12)}, bytes(12)), "begins at byte 4"),
         (safetensors({"a": entry("F32", [2], 8, 0)}, bytes(8)), "impossible shape"),

@@ -195,7 +195,7 @@ def test_verify_says_a_shared_damage_once_and_offers_no_repair_of_what_the_hub_h
     bring(store, broken, manifest_of(broken, repo="owner/broken"))
     assert run(["verify", "owner/broken"]) == 8
     out, err = capfd.readouterr()
-    assert "bad safetensors (a header of" in out
+    assert "bad safetensors (its header claims" in out
     assert "--repair" not in err
 
 
