@@ -258,10 +258,10 @@ def _publish(model: Path, hub: Store, scratch: Path) -> Snapshot:
     entries = []
     for path in sorted(model.iterdir()):
         copy = Path(shutil.copyfile(path, scratch / "copy"))
-        size, digests = copy.stat().st_size, hash_file(copy)
-        assert digests is not None
-        hub.publish(copy, digests)
-        entries.append(Entry(path.name, size, digests, lfs=size >= _LARGE_FILE_BYTES))
+        hashed = hash_file(copy)
+        assert hashed is not None
+        hub.publish(copy, hashed.digests(), hashed.pieces())
+        entries.append(Entry(path.name, hashed.size, hashed.digests(), lfs=hashed.size >= _LARGE_FILE_BYTES))
     commit = content_digest(entries)[:40]
     manifest = Manifest("huggingface", REPO, None, commit, tuple(entries), Facts(licence=LICENCE))
     return hub.save(manifest, frozenset(entry.path for entry in entries))

@@ -79,6 +79,11 @@ class Entry:
     digests: Digests = field(default_factory=Digests)
     lfs: bool = False
 
+    @property
+    def shown_as_large(self) -> bool:
+        """Whether other tools know the file by its sha256: a large one, and one whose git-sha1 nobody computed."""
+        return self.lfs or self.digests.git_sha1 is None
+
 
 @dataclass(frozen=True)
 class Facts:

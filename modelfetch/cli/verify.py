@@ -82,6 +82,7 @@ def _line(finding: Finding) -> str:
         line += f" (expected {finding.expected}, got {finding.got})"
     elif finding.got:
         line += f" ({finding.got})"
+    line += f", {finding.where}" if finding.where else ""
     line += "; repaired" if finding.repaired else ""
     return f"{line}\n  hint: {finding.hint}" if finding.hint else line
 

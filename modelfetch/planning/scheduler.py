@@ -183,13 +183,13 @@ class Scheduler:
             self._free_what_nobody_holds(lease.key)
 
     def reopen(self, key: str, span: Span) -> None:
-        """The file is complete, but the bytes of `span` are wrong and are to be fetched again.
+        """The bytes of `span` are done, but wrong, and are to be fetched again.
 
-        A lease that is left from a race ends: it may be of whoever sent them.
+        Every lease of the file ends, but for what is being written: one from a race may be of whoever sent them.
         """
         for lease in self._leases:
             if lease.key == key:
-                lease.stop = lease.first
+                lease.stop = lease.first + lease.writing
         self._files[key].done.discard(span)
         self._files[key].free.add(span)
 

@@ -85,6 +85,10 @@ class SpanSet:
             missing.discard(span)
         return missing
 
+    def common(self, whole: Span) -> SpanSet:
+        """The bytes of `whole` that are in this set."""
+        return self.gaps(whole).gaps(whole)
+
     def frontier(self) -> int:
         """Where the unbroken run from byte 0 ends; 0 when byte 0 is not in."""
         return self._spans[0].stop if self._spans and self._spans[0].start == 0 else 0

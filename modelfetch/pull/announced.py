@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modelfetch.hashing import Pieces
 from modelfetch.manifest import Digests, Entry, Manifest
 from modelfetch.store import Destination, Snapshot
 from modelfetch.transfer.needs import Needs
@@ -39,10 +40,16 @@ class Announced:
     def partial(self, entry: Entry) -> Path:
         return self.inner.partial(entry)
 
-    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
+    def pieces(self, entry: Entry) -> Pieces | None:
+        return self.inner.pieces(entry)
+
+    def salvage(self, entry: Entry) -> Path | None:
+        return self.inner.salvage(entry)
+
+    def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         if digests.sha256:
             self._needs.add(digests.sha256)
-        self.inner.publish(entry, data, digests)
+        self.inner.publish(entry, data, digests, pieces)
 
     def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
         if digests.sha256:

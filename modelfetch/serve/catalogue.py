@@ -27,7 +27,7 @@ class Snapshot(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """Everything that the hub lists; present files have both digests."""
+        """Everything that the hub lists; present files have their sha256."""
 
     @property
     def paths(self) -> frozenset[str]:

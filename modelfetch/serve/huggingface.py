@@ -112,7 +112,7 @@ def _rows(entries: list[Entry], root: str, *, recursive: bool) -> list[dict[str,
 
 
 def _blob(entry: Entry) -> dict[str, Any]:
-    if not entry.lfs:
+    if not entry.shown_as_large:
         return {"size": entry.size, "blobId": entry.digests.git_sha1}
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{entry.digests.sha256}\nsize {entry.size}\n"
     lfs = {"sha256": entry.digests.sha256, "size": entry.size, "pointerSize": len(pointer)}
@@ -132,7 +132,9 @@ def _file(request: Request, snapshot: Snapshot, path: str) -> Reply:
     entry = present_entry(snapshot, path)
     if entry is None:
         return _refusal("EntryNotFound", "no such file in this store")
-    linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.digests.sha256}"'} if entry.lfs else {}
+    linked = (
+        {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.digests.sha256}"'} if entry.shown_as_large else {}
+    )
     return file_reply(request, entry, snapshot.file(path)).with_headers(linked)
 
 

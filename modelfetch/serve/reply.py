@@ -91,5 +91,5 @@ def file_reply(request: Request, entry: Entry, file: Path) -> Reply:
 
 def etag_of(entry: Entry) -> str:
     """The hubs' own choice: sha256 for what git keeps elsewhere, the blob's id for the rest."""
-    preferred = entry.digests.sha256 if entry.lfs else entry.digests.git_sha1
+    preferred = entry.digests.sha256 if entry.shown_as_large else entry.digests.git_sha1
     return preferred or entry.digests.strongest

@@ -19,9 +19,10 @@ from io import FileIO
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
+from modelfetch.hashing import Hasher, wants_git_sha1
 from modelfetch.manifest import Digests
 from modelfetch.store.files import READ_ONLY, fsync_file, publish, temporary_in
-from modelfetch.store.hashing import Hasher, blocks
+from modelfetch.store.hashing import blocks
 from modelfetch.store.links import Method, hard_link, reflink
 from modelfetch.store.store import Store
 
@@ -131,15 +132,23 @@ def _take(
         if method is None:
             return NotTaken(Obstacle.NO_LINK)
         if method is Method.COPY:
-            digests = _copy(reader, temporary, source.status.st_size, advanced)
+            hasher = _copy(reader, temporary, _hasher(source), advanced)
         else:
-            digests = _hash(temporary, source.status.st_size, advanced)
+            hasher = _hash(temporary, _hasher(source), advanced)
         # Of a hard link the size and the time are the file's own: who wrote to it meanwhile is noticed here.
-        if digests is None or not source.is_as_found(os.fstat(reader.fileno())):
+        if hasher.position != hasher.size or not source.is_as_found(os.fstat(reader.fileno())):
             return NotTaken(Obstacle.CHANGED)
+    digests = hasher.digests()
     if digests.agree(source.claim) is False:
         return _other_bytes(source.claim, digests)
-    return _publish(store, temporary, digests, source.status, method)
+    taken = _publish(store, temporary, digests, source.status, method)
+    store.blobs.pieces.keep(hasher.pieces())
+    return taken
+
+
+def _hasher(source: Source) -> Hasher:
+    size = source.status.st_size
+    return Hasher(size, with_git_sha1=wants_git_sha1(source.claim, size))
 
 
 def _second_name(source: Source, temporary: Path, methods: tuple[Method, ...]) -> Method | None:
@@ -156,9 +165,7 @@ def _second_name(source: Source, temporary: Path, methods: tuple[Method, ...]) -
     return None
 
 
-def _publish(
-    store: Store, temporary: Path, digests: Digests, status: os.stat_result, method: Method
-) -> Taken | NotTaken:
+def _publish(store: Store, temporary: Path, digests: Digests, status: os.stat_result, method: Method) -> Taken:
     if store.find(digests, status.st_size) is not None:
         return Taken(digests, None)
     assert digests.sha256 is not None
@@ -190,21 +197,19 @@ def _read(reader: FileIO) -> Iterator[memoryview]:
         raise _UnreadableError(error.strerror) from error
 
 
-def _hash(file: Path, size: int, advanced: Advanced) -> Digests | None:
-    hasher = Hasher(size)
+def _hash(file: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
     with _opened(file) as reader:
         for block in _read(reader):
             hasher.update(block)
             advanced(len(block))
-    return hasher.digests()
+    return hasher
 
 
-def _copy(reader: FileIO, target: Path, size: int, advanced: Advanced) -> Digests | None:
+def _copy(reader: FileIO, target: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
     """Hash what is written, so that the digests are those of the copy."""
-    hasher = Hasher(size)
     with target.open("xb") as writer:
         for block in _read(reader):
             hasher.update(block)
             writer.write(block)
             advanced(len(block))
-    return hasher.digests()
+    return hasher

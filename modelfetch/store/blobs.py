@@ -1,10 +1,11 @@
-"""Payloads by their sha256, the index from git-sha1, and the stamps that say when a payload was last known to be whole.
+"""Payloads by their sha256, the index from git-sha1, the stamps that say when a payload was last known to be whole, and
+the lists of its beginnings.
 
 Raises StoreError or DiskFullError where the disk refuses. Never verifies what `publish` is given: its caller has.
 
 - A payload appears by rename, complete, read-only and fsynced. A whole one is never replaced, a broken one is.
 - A stamp that is missing or does not fit costs one hashing of the payload, never a wrong answer.
-- The index and the stamps are hints: what is malformed in them is as good as absent.
+- The index, the stamps and the lists are hints: what is malformed in them is as good as absent.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from pathlib import Path
 
 from modelfetch.diskfaults import translated
 from modelfetch.errors import StoreError
+from modelfetch.hashing import Pieces, wants_git_sha1
 from modelfetch.manifest import Digests, check_digest
+from modelfetch.store.damaged import Damaged, is_readable_file
 from modelfetch.store.files import (
     READ_ONLY,
     fsync_file,
-    make_folder,
     publish,
-    remove,
     sweep,
     temporary_in,
     write_hint,
@@ -33,6 +34,7 @@ from modelfetch.store.files import (
 )
 from modelfetch.store.hashing import hash_file
 from modelfetch.store.links import copy_verified
+from modelfetch.store.pieces import PieceLists
 
 FOLDER = "blobs-v1"
 
@@ -41,7 +43,10 @@ FOLDER = "blobs-v1"
 class _Stamp:
     size: int
     mtime_ns: int
-    git_sha1: str
+    git_sha1: str | None
+
+    def fits(self, status: os.stat_result) -> bool:
+        return (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
 class Blobs:
@@ -51,6 +56,8 @@ class Blobs:
         # Real from here on, so that relative links stay right when `blobs-v1` itself is a link to a bigger disk.
         self.root = (home / FOLDER).resolve()
         self._temporaries = self.root / ".temporary"
+        self._damaged = Damaged(self.root / "damaged", self._temporaries)
+        self.pieces = PieceLists(self.root / "pieces", self._temporaries)
 
     def path(self, sha256: str) -> Path:
         """Where the payload is, or would be."""
@@ -61,7 +68,8 @@ class Blobs:
         sweep(self._temporaries)
 
     def find(self, digests: Digests, size: int) -> Digests | None:
-        """Both digests of the payload with these digests and this size, or None when it is not here whole.
+        """What is known of the payload with these digests and this size: its sha256 always, its git-sha1 where it was
+        ever wanted. None when it is not here whole.
 
         Reads the payload only where its stamp does not fit. `digests` may name the git-sha1 alone.
         """
@@ -69,23 +77,24 @@ class Blobs:
         if sha256 is None:
             return None
         try:
-            found = self._whole(sha256, size)
+            found = self._whole(sha256, size, with_git_sha1=wants_git_sha1(digests, size))
         except OSError:
             return None
         if found is None or (digests.sha256 is None and found.git_sha1 != digests.git_sha1):
             return None
         return found
 
-    def publish(self, data: Path, digests: Digests) -> Path:
+    def publish(self, data: Path, digests: Digests, pieces: Pieces | None = None) -> Path:
         """Move `data` in under its sha256, or drop it when a whole payload is there already.
 
-        The caller has verified both digests over exactly these bytes, and nothing has `data` open for writing any more.
+        The caller has computed the digests, and `pieces` where it knows them, over exactly these bytes, and nothing
+        has `data` open for writing any more.
 
         Raises:
             DiskFullError: there is no room.
             StoreError: the store, or `data`, cannot be used.
         """
-        sha256, git_sha1 = _both(digests)
+        sha256 = _name(digests)
         final = self.path(sha256)
         with translated(final, "published"):
             if self.find(digests, data.stat().st_size) is not None:
@@ -93,13 +102,13 @@ class Blobs:
             else:
                 fsync_file(data, mode=READ_ONLY)
                 self._move_in(data, final, sha256)
-            self._note(sha256, git_sha1)
+            self.stamp(digests, final.lstat())
+        self.pieces.keep(pieces)
         return final
 
     def publish_bytes(self, content: bytes, digests: Digests) -> Path:
         """`publish` for a small file in memory."""
-        sha256, git_sha1 = _both(digests)
-        final = self.path(sha256)
+        final = self.path(_name(digests))
         with translated(final, "published"):
             if self.find(digests, len(content)) is None:
                 temporary = temporary_in(self._temporaries)
@@ -109,16 +118,18 @@ class Blobs:
                     publish(temporary, final)
                 finally:
                     temporary.unlink(missing_ok=True)
-            self._note(sha256, git_sha1)
+            self.stamp(digests, final.lstat())
         return final
 
     def stamp(self, digests: Digests, status: os.stat_result) -> None:
         """Remember that the payload was hashed and right while it had `status`. A read-only store does not remember."""
-        sha256, git_sha1 = _both(digests)
+        sha256 = _name(digests)
+        known = self._read_stamp(sha256)
+        git_sha1 = digests.git_sha1 or (known.git_sha1 if known else None)
         stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "git_sha1": git_sha1}
         try:
             write_hint(json.dumps(stamp), self._hint("verified", sha256), self._temporaries)
-            if self._sha256_of(git_sha1) != sha256:
+            if git_sha1 is not None and self._sha256_of(git_sha1) != sha256:
                 write_hint(f"{sha256}\n", self._hint("git-sha1", git_sha1), self._temporaries)
         except OSError:
             return
@@ -129,19 +140,27 @@ class Blobs:
         Raises:
             StoreError: the store cannot be written to.
         """
-        path, aside = self.path(sha256), self.root / "damaged" / sha256
-        with translated(path, "moved aside"):
-            make_folder(aside.parent)
-            try:
-                path.rename(aside)
-            except FileNotFoundError:
-                return None
-        return aside
+        return self._damaged.set_aside(self.path(sha256), sha256)
+
+    def salvage(self, digests: Digests) -> Path | None:
+        """What is left of a damaged payload, as a writable file of nobody else's; None where nothing can be had.
+
+        Only for whoever owns the partial of these bytes and has just found that the payload is not whole: what has its
+        name is set aside here.
+
+        Raises:
+            DiskFullError: there is no room for a copy of one that has other names.
+            StoreError: the store cannot be written to.
+        """
+        if digests.sha256 is None:
+            return None
+        if is_readable_file(self.path(digests.sha256)):
+            self.set_damaged_aside(digests.sha256)
+        return self._damaged.salvage(digests.sha256)
 
     def drop_damaged(self, sha256: str) -> None:
         """Forget what was set aside, once the payload is whole again."""
-        with translated(self.root / "damaged", "cleaned"):
-            remove(self.root / "damaged" / sha256)
+        self._damaged.drop(sha256)
 
     def move_aside(self, sha256: str) -> Path | None:
         """Give the payload a temporary name from which `move_back` can return it; None when there is none.
@@ -171,7 +190,8 @@ class Blobs:
         stamp = self._read_stamp(sha256)
         with translated(self.root, "cleaned"):
             self._hint("verified", sha256).unlink(missing_ok=True)
-            if stamp is not None and self._sha256_of(stamp.git_sha1) == sha256:
+            self.pieces.forget(sha256)
+            if stamp is not None and stamp.git_sha1 is not None and self._sha256_of(stamp.git_sha1) == sha256:
                 self._hint("git-sha1", stamp.git_sha1).unlink(missing_ok=True)
 
     def stale_hints(self, here: Container[str]) -> Iterator[Path]:
@@ -190,22 +210,20 @@ class Blobs:
                 if check_digest(entry.name, kind="sha256"):
                     yield entry.name, entry.stat(follow_symlinks=False).st_size
 
-    def _whole(self, sha256: str, size: int) -> Digests | None:
+    def _whole(self, sha256: str, size: int, *, with_git_sha1: bool) -> Digests | None:
         path = self.path(sha256)
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size != size or not os.access(path, os.R_OK):
             return None
         stamp = self._read_stamp(sha256)
-        if stamp is not None and (stamp.size, stamp.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        if stamp is not None and stamp.fits(status) and (stamp.git_sha1 or not with_git_sha1):
             return Digests(sha256, stamp.git_sha1)
-        digests = hash_file(path)
-        if digests is None or digests.sha256 != sha256:
+        hashed = hash_file(path, with_git_sha1=with_git_sha1)
+        if hashed is None or hashed.digests().sha256 != sha256:
             return None
-        self.stamp(digests, status)
-        return digests
-
-    def _note(self, sha256: str, git_sha1: str) -> None:
-        self.stamp(Digests(sha256, git_sha1), self.path(sha256).lstat())
+        self.stamp(hashed.digests(), status)
+        self.pieces.keep(hashed.pieces())
+        return hashed.digests()
 
     def _move_in(self, data: Path, final: Path, sha256: str) -> None:
         try:
@@ -240,15 +258,17 @@ class Blobs:
         try:
             fields = json.loads(self._hint("verified", sha256).read_bytes())
             git_sha1 = check_digest(fields["git_sha1"], kind="git_sha1")
-            return _Stamp(int(fields["size"]), int(fields["mtime_ns"]), git_sha1) if git_sha1 else None
+            if git_sha1 is None and fields["git_sha1"] is not None:
+                return None
+            return _Stamp(int(fields["size"]), int(fields["mtime_ns"]), git_sha1)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
-def _both(digests: Digests) -> tuple[str, str]:
-    if digests.sha256 is None or digests.git_sha1 is None:
-        raise ValueError("a payload is published under both of its digests")
-    return digests.sha256, digests.git_sha1
+def _name(digests: Digests) -> str:
+    if digests.sha256 is None:
+        raise ValueError("a payload is published under its sha256")
+    return digests.sha256
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

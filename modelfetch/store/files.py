@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 READ_ONLY = 0o444
+WRITABLE = 0o644
 _DAY_S = 24 * 60 * 60
 # What a file system answers that knows no fsync of a folder (some network and FUSE ones).
 _NO_FOLDER_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES})
@@ -87,11 +88,11 @@ def write_durably(content: str, final: Path, temporaries: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_hint(content: str, final: Path, temporaries: Path) -> None:
+def write_hint(content: str | bytes, final: Path, temporaries: Path) -> None:
     """Replace `final` by `content`, whole or not at all for every reader, but a power cut may lose it."""
     temporary = temporary_in(temporaries)
     try:
-        write_temporary(content.encode("utf-8"), temporary)
+        write_temporary(content if isinstance(content, bytes) else content.encode("utf-8"), temporary)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(final)
     finally:

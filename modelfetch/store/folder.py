@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
+from modelfetch.hashing import Pieces
 from modelfetch.manifest import Digests, Entry, Manifest
 from modelfetch.store.files import make_folder, write_temporary
 from modelfetch.store.links import copy_verified
@@ -51,8 +52,15 @@ class FolderDestination:
     def partial(self, entry: Entry) -> Path:
         return self.partials / entry.digests.strongest
 
-    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
+    def pieces(self, entry: Entry) -> Pieces | None:
+        return self._tree.pieces.read(entry.digests.sha256) or self._store.blobs.pieces.read(entry.digests.sha256)
+
+    def salvage(self, entry: Entry) -> Path | None:
+        return self._tree.damaged.salvage(entry.digests.sha256) if entry.digests.sha256 else None
+
+    def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         self._tree.put(entry.path, data, digests)
+        self._tree.pieces.keep(pieces)
 
     def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
         temporary = self._tree.temporary()

@@ -1,79 +1,47 @@
-"""Both digests of bytes on disk, read once, through a buffer that is kept.
+"""Hashes files on disk, read once, through a buffer that is kept.
 
-- sha256 is the identity; git-sha1 is sha1 over `blob <size>`, a NUL and the bytes, so the size must be known before.
 - A file that is shorter or longer than the size its hashing began with has no digests: it is being written to.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 
-from modelfetch.manifest import Digests
+from modelfetch.hashing import Hasher
 
 # Big enough that Python's share of the time disappears, small enough for the second-level cache.
 BUFFER_BYTES = 1 << 20
 
 
-class Hasher:
-    """Both digests of a stream whose size is known."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._sha256 = hashlib.sha256()
-        # Git's name for a blob, not a protection: the flag lets a system in FIPS mode compute it.
-        self._git_sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-
-    def update(self, data: memoryview | bytes) -> None:
-        self._left -= len(data)
-        self._sha256.update(data)
-        self._git_sha1.update(data)
-
-    def digests(self) -> Digests | None:
-        """None when the stream was not as long as was said."""
-        if self._left != 0:
-            return None
-        return Digests(self._sha256.hexdigest(), self._git_sha1.hexdigest())
-
-
-def digests_of(content: bytes) -> Digests:
-    """Both digests of bytes in memory."""
-    hasher = Hasher(len(content))
-    hasher.update(content)
-    digests = hasher.digests()
-    assert digests is not None
-    return digests
-
-
-def hash_file(path: Path) -> Digests | None:
-    """Both digests of a file, None when its length changes meanwhile.
+def hash_file(path: Path, *, with_git_sha1: bool = True) -> Hasher | None:
+    """Hash a file to its end, None when its length changes meanwhile.
 
     Raises:
         OSError: it cannot be opened or read.
     """
     with path.open("rb", buffering=0) as file:
-        hasher = Hasher(os.fstat(file.fileno()).st_size)
+        hasher = Hasher(os.fstat(file.fileno()).st_size, with_git_sha1=with_git_sha1)
         for block in blocks(file):
             hasher.update(block)
-    return hasher.digests()
+    return hasher if hasher.position == hasher.size else None
 
 
-def copy_hashing(source: Path, target: Path) -> Digests | None:
-    """Copy `source` to the new file `target`, fsynced, and say what was copied; None when `source` changed meanwhile.
+def copy_hashing(source: Path, target: Path) -> Hasher | None:
+    """Copy `source` to the new file `target`, fsynced, and hash what is copied; None when `source` changes meanwhile.
 
     Raises:
         OSError: either cannot be used, or `target` is there.
     """
     with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
-        hasher = Hasher(os.fstat(reader.fileno()).st_size)
+        hasher = Hasher(os.fstat(reader.fileno()).st_size, with_git_sha1=False)
         for block in blocks(reader):
             hasher.update(block)
             _write_all(writer.write, block)
         os.fsync(writer.fileno())
-    return hasher.digests()
+    return hasher if hasher.position == hasher.size else None
 
 
 def blocks(file: FileIO) -> Iterator[memoryview]:

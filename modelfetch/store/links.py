@@ -10,6 +10,7 @@ Raises OSError; callers translate. Whatever is made has a temporary name first, 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from enum import Enum
 from pathlib import Path
@@ -91,17 +92,24 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
         OSError: either cannot be used.
     """
     try:
-        digests = copy_hashing(source, target)
+        copied = copy_hashing(source, target)
     except OSError:
         target.unlink(missing_ok=True)
         raise
-    if digests is None or digests.sha256 != sha256:
+    got = copied.digests().sha256 if copied else "a file that changes while it is read"
+    if got != sha256:
         target.unlink(missing_ok=True)
         raise DigestMismatchError(
             f"`{source}` is damaged",
-            facts={"expected": sha256, "got": digests.sha256 if digests else "a file that changes while it is read"},
+            facts={"expected": sha256, "got": got},
             hint="modelfetch verify --repair",
         )
+
+
+def copy_as_it_is(source: Path, target: Path) -> None:
+    """Copy what nobody says is right to the new file `target`, by sharing its blocks where that can be done."""
+    if not reflink(source, target):
+        shutil.copyfile(source, target)
 
 
 def link_or_copy(source: Path, target: Path, sha256: str, *, methods: tuple[Method, ...]) -> Method:

@@ -1,6 +1,6 @@
 """A snapshot as a value, its record as JSON, and how two records of one commit become one. Decides only.
 
-- A present file's entry has both digests; an entry of the listing that is not present has what the hub gave.
+- A present file's entry has its sha256; an entry of the listing that is not present has what the hub gave.
 - Merging keeps what was present, unless the newer listing says that the bytes are others.
 """
 
@@ -102,8 +102,8 @@ def from_record(document: Mapping[str, Any], *, where: Path, folder: Path) -> Sn
     try:
         paths = frozenset(document["paths"])
         listed = {entry.path: entry for entry in manifest.entries}
-        if any(not (listed[path].digests.sha256 and listed[path].digests.git_sha1) for path in paths):
-            raise ValueError("a present file has not both digests")
+        if any(listed[path].digests.sha256 is None for path in paths):
+            raise ValueError("a present file without its sha256")
         plain = document["folder"] is not None
         return Snapshot(
             manifest,

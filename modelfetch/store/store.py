@@ -19,6 +19,7 @@ from typing import Any
 
 from modelfetch.diskfaults import fault, translated
 from modelfetch.errors import DiskFullError, StoreError
+from modelfetch.hashing import Pieces
 from modelfetch.manifest import Digests, Manifest, check_digest
 from modelfetch.reference import Reference
 from modelfetch.store.blobs import Blobs
@@ -81,7 +82,7 @@ class Store:
         return store
 
     def find(self, digests: Digests, size: int) -> Digests | None:
-        """Both digests of a blob that is here whole, or None. Reads the blob only where its stamp does not fit."""
+        """The digests of a blob that is here whole, or None. See `Blobs.find`."""
         return self.blobs.find(digests, size)
 
     def blob(self, sha256: str) -> Path:
@@ -97,9 +98,9 @@ class Store:
         """The folder for the unfinished download of a blob. Not made here."""
         return self.partials / digests.strongest
 
-    def publish(self, data: Path, digests: Digests) -> Path:
+    def publish(self, data: Path, digests: Digests, pieces: Pieces | None = None) -> Path:
         """Move a verified file in, or drop it when the blob is here already. See `Blobs.publish`."""
-        return self.blobs.publish(data, digests)
+        return self.blobs.publish(data, digests, pieces)
 
     def publish_bytes(self, content: bytes, digests: Digests) -> Path:
         """`publish` for verified bytes in memory."""
@@ -110,7 +111,7 @@ class Store:
     ) -> Snapshot:
         """Make the snapshot of the files that are here: links, record, reference. Adds to what the commit had before.
 
-        `paths` name entries that have both digests and whose blobs are published, or which lie verified in `folder`.
+        `paths` name entries that have their sha256 and whose blobs are published, or which lie verified in `folder`.
         `whole_listing` is false where the model may have files that `manifest` does not list.
 
         Raises:
@@ -269,9 +270,9 @@ def _now() -> datetime:
 def _check(manifest: Manifest, paths: frozenset[str]) -> None:
     if check_digest(manifest.commit, kind="git_sha1") != manifest.commit:
         raise ValueError(f"{manifest.commit!r} is no commit")
-    whole = {entry.path for entry in manifest.entries if entry.digests.sha256 and entry.digests.git_sha1}
+    whole = {entry.path for entry in manifest.entries if entry.digests.sha256}
     if not paths <= whole:
-        raise ValueError(f"not whole in the manifest: {sorted(paths - whole)[:3]}")
+        raise ValueError(f"without a sha256 in the manifest: {sorted(paths - whole)[:3]}")
 
 
 def _version_in(marker: Path) -> str | None:

@@ -21,9 +21,12 @@ from pathlib import Path
 
 from modelfetch.diskfaults import translated
 from modelfetch.errors import StoreError
+from modelfetch.hashing import wants_git_sha1
 from modelfetch.manifest import Digests, Entry
+from modelfetch.store.damaged import Damaged
 from modelfetch.store.files import fsync_file, make_folder, publish, sweep, temporary_in
 from modelfetch.store.hashing import hash_file
+from modelfetch.store.pieces import PieceLists
 
 STATE_FOLDER = ".modelfetch"
 
@@ -37,7 +40,7 @@ class _Stamp:
     mtime_ns: int
     inode: int
     sha256: str
-    git_sha1: str
+    git_sha1: str | None
     linked: bool
 
     def fits(self, status: os.stat_result) -> bool:
@@ -52,6 +55,9 @@ class Tree:
         self.state = root / STATE_FOLDER
         self.saved: list[Path] = []
         self.log = self.state / "stamps.jsonl"
+        temporaries = self.state / "temporary"
+        self.damaged = Damaged(self.state / "damaged", temporaries)
+        self.pieces = PieceLists(self.state / "pieces", temporaries)
         self._lock = threading.Lock()
         self._stamps = {stamp.path: stamp for stamp in _read_stamps(self.log)}
 
@@ -72,7 +78,7 @@ class Tree:
             return temporary_in(self.state / "temporary")
 
     def find(self, path: str, entry: Entry) -> Digests | None:
-        """Both digests of the file at `path` when it holds the entry's bytes, else None."""
+        """The digests of the file at `path` when it holds the entry's bytes, else None."""
         file = self.root / path
         try:
             status = file.lstat()
@@ -82,13 +88,13 @@ class Tree:
             if stamp is not None and stamp.fits(status):
                 digests = Digests(stamp.sha256, stamp.git_sha1)
                 return digests if digests.agree(entry.digests) else None
-            hashed = hash_file(file)
+            hashed = hash_file(file, with_git_sha1=wants_git_sha1(entry.digests, entry.size))
         except OSError:
             return None
-        if hashed is None or not hashed.agree(entry.digests):
+        if hashed is None or not hashed.digests().agree(entry.digests):
             return None
-        self._remember(path, hashed, status, linked=False)
-        return hashed
+        self._remember(path, hashed.digests(), status, linked=False)
+        return hashed.digests()
 
     def is_ours(self, path: str) -> bool:
         """Whether the file at `path` is still what was put there."""
@@ -130,13 +136,19 @@ class Tree:
             publish(complete, final)
             self._remember(path, digests, status, linked=linked)
 
-    def set_aside(self, path: str) -> None:
-        """Keep the file at `path` as `<name>.saved`, so that nothing has the name any more.
+    def set_aside(self, path: str, sha256: str) -> None:
+        """Take the file at `path`, which does not hold the bytes of `sha256`, out of its name.
+
+        One that was put there with these bytes and has changed since under an unchanged time is damaged; any other is
+        the user's, and is kept as `<name>.saved`.
 
         Raises:
             StoreError: the folder cannot be written to.
         """
-        final = self.root / path
+        final, stamp = self.root / path, self._stamps.get(path)
+        if stamp is not None and stamp.sha256 == sha256 and not stamp.linked and self.is_ours(path):
+            self.damaged.set_aside(final, sha256)
+            return
         with translated(final, "moved aside"):
             if os.path.lexists(final):
                 self._save_aside(final)
@@ -165,7 +177,6 @@ class Tree:
 
     def _remember(self, path: str, digests: Digests, status: os.stat_result, *, linked: bool) -> None:
         assert digests.sha256 is not None
-        assert digests.git_sha1 is not None
         stamp = _Stamp(
             path, status.st_size, status.st_mtime_ns, status.st_ino, digests.sha256, digests.git_sha1, linked
         )

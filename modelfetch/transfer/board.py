@@ -8,10 +8,12 @@ Decides nothing itself: it asks `planning`, and does what follows while holding 
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from modelfetch import events
@@ -26,6 +28,7 @@ from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.failures import access_refused, mismatch, no_source_left
 from modelfetch.transfer.hashing import RunningDigest
 from modelfetch.transfer.job import Job
+from modelfetch.transfer.mending import mend_piece, mend_unreadable
 
 # How far the frontier moves before hashing follows: small enough to stay in the page cache, large enough to be worth
 # a wake-up.
@@ -313,20 +316,43 @@ class Board:
             file.partial.forget(whole)
             self.fail(mismatch(file.job.entry, digests, [source.endpoint for source in file.job.sources]))
             return
-        self.listener(events.Lost(key, sum(len(span) for span in replacement.spans)))
-        sender = replacement.suspect or "an earlier run"
-        self.listener(events.Fault(sender, key, Kind.DIGEST.value, "its bytes are fetched again"))
+        self._tell_lost(key, replacement.spans, replacement.suspect)
+
+    def piece_differs(self, file: ActiveFile, piece: Span) -> None:
+        """A piece is not as it is known to be: have it fetched again, or go by the whole digest."""
+        with self._changed:
+            refetch = mend_piece(self._scheduler, file, piece)
+            self._go_on_hashing(file)
+        if refetch:
+            self._tell_lost(file.key, refetch.spans, ", ".join(sorted(refetch.blamed)))
+
+    def unreadable(self, file: ActiveFile, error: OSError) -> None:
+        """The disk did not give bytes back: have those fetched again that this run did not write.
+
+        Raises:
+            OSError: `error`, where that does not help.
+        """
+        with self._changed:
+            refetch = mend_unreadable(self._scheduler, file) if error.errno == errno.EIO else None
+            if refetch is None:
+                raise error
+            self._go_on_hashing(file)
+        self._tell_lost(file.key, refetch.spans, UNKNOWN)
 
     def finished(self, key: str, digests: Digests) -> None:
         """The file is published."""
         with self._changed:
             file = self._files.pop(key, None)
-            if file and file.suspects.current:
-                self.wrong_senders[key] = (file.suspects.current,)
+            if file and file.wrong_senders:
+                self.wrong_senders[key] = file.wrong_senders
             self._scheduler.remove(key)
             self.digests[key] = digests
             self._changed.notify_all()
         self.listener(events.FileDone(key, self.jobs[key].entry.size, reused=False))
+
+    def _tell_lost(self, key: str, spans: Sequence[Span], sender: str) -> None:
+        self.listener(events.Lost(key, sum(len(span) for span in spans)))
+        self.listener(events.Fault(sender or "an earlier run", key, Kind.DIGEST.value, "its bytes are fetched again"))
 
     def _stop_doubting(self, file: ActiveFile) -> None:
         """A wrong piece was found: take the others for right until the digest says otherwise, the first time."""
@@ -335,6 +361,11 @@ class Board:
                 self._scheduler.restore(file.key, span)
                 file.partial.note(span)
         file.doubted = SpanSet()
+
+    def _go_on_hashing(self, file: ActiveFile) -> None:
+        file.is_queued = False
+        self._follow_with_hashing(file)
+        self._changed.notify_all()
 
     def _follow_with_hashing(self, file: ActiveFile) -> None:
         settled = self._scheduler.settled(file.key)

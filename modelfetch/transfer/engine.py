@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelfetch import events
 from modelfetch.config import DEFAULT_CONNECTIONS
@@ -24,7 +25,6 @@ from modelfetch.manifest import Digests
 from modelfetch.planning.lanes import LaneBudget
 from modelfetch.planning.pace import Pace
 from modelfetch.planning.scheduler import PIECE
-from modelfetch.planning.suspects import Suspects
 from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.board import Board
 from modelfetch.transfer.failures import mismatch
@@ -32,7 +32,7 @@ from modelfetch.transfer.hashing import digests_of, matches, new_buffer
 from modelfetch.transfer.job import Job, Landing, Report
 from modelfetch.transfer.lane import Lane
 from modelfetch.transfer.owner import BEAT_EVERY_S, Claim, Watch, claim
-from modelfetch.transfer.partial import Partial
+from modelfetch.transfer.partial import Partial, resumable_bytes, take_over
 
 OPEN_PARTIALS = 8
 TICK_S = 0.1
@@ -169,12 +169,18 @@ class _Engine:
             if self._has_arrived(job):
                 owner.release()
                 return True
-            partial = Partial(folder, job.entry.size, owner)
+            partial = self._open_partial(job, folder, owner)
         except OSError as error:
             raise disk_fault(error, folder, "written") from error
         self._resumed_bytes += len(partial.found)
-        self._board.add(job, ActiveFile(job, partial, Suspects(job.sources[0].endpoint)))
+        self._board.add(job, ActiveFile(job, partial, self._landing.pieces(job.entry)))
         return True
+
+    def _open_partial(self, job: Job, folder: Path, owner: Claim) -> Partial:
+        """The partial, or what is left of a damaged copy in its place: only the pieces that are wrong are fetched."""
+        if not resumable_bytes(folder, job.entry.size) and (salvaged := self._landing.salvage(job.entry)):
+            take_over(salvaged, folder, job.entry.size)
+        return Partial(folder, job.entry.size, owner)
 
     def _has_arrived(self, job: Job) -> bool:
         """Whether somebody else has published the file meanwhile."""
@@ -222,8 +228,14 @@ class _Engine:
         try:
             while work := self._board.next_to_hash():
                 file, frontier = work
-                file.running.catch_up(file.partial, frontier, buffer)
-                if self._board.hashed(file):
+                try:
+                    wrong = file.running.catch_up(file.partial, frontier, buffer)
+                except OSError as error:
+                    self._board.unreadable(file, error)
+                    continue
+                if wrong:
+                    self._board.piece_differs(file, wrong)
+                elif self._board.hashed(file):
                     self._finish(file, file.running.digests())
         except OSError as error:
             self._board.fail(disk_fault(error, file.partial.data, "read"))
@@ -236,7 +248,7 @@ class _Engine:
             return
         # Closed before it gets its name: nobody holds a descriptor that can write to what is published.
         file.partial.close()
-        self._landing.publish(file.job.entry, file.partial.data, digests)
+        self._landing.publish(file.job.entry, file.partial.data, digests, file.running.pieces())
         file.partial.discard()
         self._board.finished(file.key, digests)
 

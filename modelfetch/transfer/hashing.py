@@ -1,41 +1,78 @@
 """Digests of a file that is still arriving: hashed behind the frontier, so that they are known when the last byte
 lands.
+
+- Where the pieces of the file are known, each is compared as it is passed: one that is wrong is met at its own border,
+  not at the end of the file, and hashing goes on behind it when it was replaced.
 """
 
 from __future__ import annotations
 
-import hashlib
-
+from modelfetch.hashing import Hasher, Pieces, wants_git_sha1
 from modelfetch.manifest import Digests, Entry
+from modelfetch.planning.spans import Span
 from modelfetch.transfer.partial import Partial
 
 _BLOCK = 1 << 20
 
 
 class RunningDigest:
-    """Both digests of the first `position` bytes of an entry: the store and its views name files by either."""
+    """The digests of the first `position` bytes of an entry, of which `known` may tell the pieces."""
 
-    def __init__(self, entry: Entry) -> None:
-        self.position = 0
-        self._sha256 = hashlib.sha256()
-        # A git blob's id is the sha1 of a header and the content; git chose sha1, security does not rest on it.
-        self._git_sha1 = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
+    def __init__(self, entry: Entry, known: Pieces | None = None) -> None:
+        self._hasher = Hasher(entry.size, with_git_sha1=wants_git_sha1(entry.digests, entry.size))
+        self._known = known if known and (known.size, known.sha256) == (entry.size, entry.digests.sha256) else None
+
+    @property
+    def position(self) -> int:
+        return self._hasher.position
+
+    @property
+    def proven(self) -> int:
+        """How many bytes from the start are right, as far as comparing tells."""
+        return self._hasher.marked
+
+    @property
+    def compares(self) -> bool:
+        """Whether pieces are compared with what is known of them."""
+        return self._known is not None
+
+    def compare_no_more(self) -> None:
+        """Do not believe what is known of the pieces: only the whole digest counts."""
+        self._known = None
 
     def update(self, data: memoryview | bytes) -> None:
-        self._sha256.update(data)
-        self._git_sha1.update(data)
-        self.position += len(data)
+        self._hasher.update(data)
 
-    def catch_up(self, partial: Partial, frontier: int, buffer: memoryview) -> None:
-        """Read and hash what lies between `position` and `frontier`."""
+    def catch_up(self, partial: Partial, frontier: int, buffer: memoryview) -> Span | None:
+        """Read and hash what lies between `position` and `frontier`.
+
+        Returns the first piece that is not as it is known to be; the position is then back where that piece begins.
+        """
         while self.position < frontier:
-            count = partial.readinto(buffer[: min(len(buffer), frontier - self.position)], self.position)
+            border = self._hasher.next_border
+            # Not beyond the border: what is behind it is read once the piece before it is right.
+            wanted = min(len(buffer), min(frontier, border) - self.position)
+            count = partial.readinto(buffer[:wanted], self.position)
             if count == 0:
                 raise OSError(f"`{partial.data}` is shorter than it was written")
             self.update(buffer[:count])
+            if self._known is not None and self.position == border:
+                if self._hasher.beginning() != self._known.beginning(border):
+                    self._hasher.rewind()
+                    return Span(self.position, border)
+                self._hasher.mark()
+        return None
+
+    def rewind(self) -> None:
+        """Go back to what is proven: the bytes behind it are read again."""
+        self._hasher.rewind()
 
     def digests(self) -> Digests:
-        return Digests(self._sha256.hexdigest(), self._git_sha1.hexdigest())
+        return self._hasher.digests()
+
+    def pieces(self) -> Pieces | None:
+        """The pieces of the whole file; None when it has only one."""
+        return self._hasher.pieces()
 
 
 def new_buffer() -> memoryview:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from modelfetch.hashing import Pieces
 from modelfetch.http import Credential
 from modelfetch.manifest import Digests, Entry
 
@@ -43,7 +44,16 @@ class Landing(Protocol):
     def partial(self, entry: Entry) -> Path:
         """The folder for the entry's partial; need not exist."""
 
-    def publish(self, entry: Entry, data: Path, digests: Digests) -> None:
+    def pieces(self, entry: Entry) -> Pieces | None:
+        """What is known of the entry's pieces, from when it was whole somewhere."""
+
+    def salvage(self, entry: Entry) -> Path | None:
+        """What is left of a damaged copy: a file to write to, which the caller takes away by renaming it.
+
+        The caller owns the entry's partial, and has just not found the entry.
+        """
+
+    def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         """Take the file `data`, which nobody writes to any more."""
 
     def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:

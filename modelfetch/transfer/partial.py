@@ -1,6 +1,8 @@
 """A file on its way: `data`, `journal` and `owner.N` in one folder. Written by one process at a time (owner).
 
-- What the journal vouches for is on disk; bytes it does not know are fetched again.
+- What the journal vouches for is on disk; bytes it does not know are fetched again. Whether they are right is for the
+  digest to say: what is left of a damaged file is taken over as if it had been fetched.
+- A journal without data vouches for nothing, and never will.
 - `data` is handed over for publishing only after it was closed here.
 - Nothing here is ever a final name.
 """
@@ -36,6 +38,9 @@ class Partial:
         self.claim = claim
         boot = boot_id()
         self.found = _vouched(folder, size, boot)
+        if not self.found:
+            # Of data that is gone, say: what is made in its place is not what the journal tells of.
+            (folder / _JOURNAL).unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._data = os.open(folder / _DATA, flags, 0o644)
         try:
@@ -104,6 +109,35 @@ class Partial:
         self.claim.release()
         with contextlib.suppress(OSError):
             self.folder.rmdir()  # not empty when another process claimed it meanwhile
+
+
+def take_over(salvaged: Path, folder: Path, size: int) -> None:
+    """Begin the partial in `folder`, which vouches for nothing yet, with a file that has some of the right bytes.
+
+    The journal goes first: the file's old name is the only one that leads to these bytes until they are vouched for.
+    A file on another disk stays where it is, and is of no use.
+
+    Raises:
+        OSError: as the file system says.
+    """
+    for name in (_JOURNAL, _DATA):
+        (folder / name).unlink(missing_ok=True)
+    length = min(size, salvaged.stat().st_size)
+    if not length:
+        return
+    with salvaged.open("rb") as file:
+        _datasync(file.fileno())
+    descriptor = _open_journal(folder / _JOURNAL, boot_id())
+    try:
+        os.write(descriptor, journal.line(journal.DURABLE, Span(0, length)))
+        _datasync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        salvaged.rename(folder / _DATA)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
 
 
 def resumable_bytes(folder: Path, size: int) -> int:

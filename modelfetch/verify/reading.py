@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -16,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelfetch.hashing import Hasher, Pieces
 from modelfetch.store.hashing import blocks
 from modelfetch.verify.report import Problem
 
@@ -33,7 +33,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file was found to hold; `problem` is None when that is right. `status` is from before it was read."""
+    """What a file was found to hold; `problem` is None when that is right. `status` is from before it was read.
+
+    `pieces` are those of the bytes that were read, right or wrong; None of a small file, and where not all was read.
+    """
 
     target: Target
     problem: Problem | None
@@ -41,6 +44,7 @@ class Reading:
     got: str | None = None
     status: os.stat_result | None = None
     read_bytes: int = 0
+    pieces: Pieces | None = None
 
 
 def read_all(targets: Sequence[Target], jobs: int, advanced: Callable[[Target, int], None]) -> list[Reading]:
@@ -73,22 +77,22 @@ def _read(target: Target, advanced: Callable[[Target, int], None], stop: threadi
             return Reading(target, Problem.UNREADABLE, got="not a file")
         if wrong := _wrong_size(status.st_size, target.size):
             return Reading(target, wrong, f"{target.size} bytes", f"{status.st_size} bytes", status)
-        sha256 = hashlib.sha256()
+        hasher = Hasher(target.size, with_git_sha1=False)
         with target.path.open("rb", buffering=0) as file:
             for block in blocks(file):
                 if stop.is_set():
                     break
-                sha256.update(block)
+                hasher.update(block)
                 read_bytes += len(block)
                 advanced(target, len(block))
     except FileNotFoundError:
         return Reading(target, Problem.MISSING, expected=f"{target.size} bytes", got="no file")
     except OSError as error:
         return Reading(target, Problem.UNREADABLE, got=error.strerror or str(error), read_bytes=read_bytes)
-    got = sha256.hexdigest()
+    got, pieces = hasher.digests().sha256, hasher.pieces()
     if got != target.sha256:
-        return Reading(target, Problem.CHANGED, target.sha256, got, status, read_bytes)
-    return Reading(target, None, status=status, read_bytes=read_bytes)
+        return Reading(target, Problem.CHANGED, target.sha256, got, status, read_bytes, pieces)
+    return Reading(target, None, status=status, read_bytes=read_bytes, pieces=pieces)
 
 
 def _wrong_size(size: int, expected: int) -> Problem | None:

@@ -53,7 +53,10 @@ _MENDED_BY_FETCHING = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was seen. `repaired` is true when it is no longer so."""
+    """One thing that was seen. `repaired` is true when it is no longer so.
+
+    `where` tells in which bytes a changed file first differs, as far as that is known.
+    """
 
     repo: str
     path: str
@@ -63,6 +66,7 @@ class Finding:
     got: str | None = None
     hint: str | None = None
     repaired: bool = False
+    where: str | None = None
 
     @property
     def remains(self) -> bool:
@@ -101,6 +105,7 @@ class VerifyReport:
                     "expected": finding.expected,
                     "got": finding.got,
                     "repaired": finding.repaired,
+                    "where": finding.where,
                 }
                 for finding in self.findings
             ],

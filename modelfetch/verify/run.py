@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelfetch.errors import ModelfetchError
+from modelfetch.hashing import Pieces
 from modelfetch.manifest import Entry
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.linking import leads_to
+from modelfetch.store.pieces import PieceLists
 from modelfetch.store.tree import Tree
 from modelfetch.store.views import registry
 from modelfetch.verify.contents import check_contents
@@ -61,7 +63,7 @@ def verify(
     snapshots = store.snapshots() if snapshots is None else snapshots
     work = _plan(store, snapshots)
     readings = _read(store, work, deep=deep, jobs=jobs or _cores(), listener=listener)
-    damage = _damage(work, readings)
+    damage = _damage(store, work, readings)
     errors: list[ModelfetchError] = []
     if repair is not None and damage:
         errors = _mend(store, damage, repair)
@@ -132,26 +134,47 @@ def _read(
     total = sum(target.size for target in targets)
     readings = read_all(targets, jobs, lambda target, count: listener(Checked(target.path, count, total)))
     for reading in readings:
-        is_payload = reading.target.path == store.blob(reading.target.sha256)
-        if is_payload and reading.problem is None and reading.status is not None:
-            store.blobs.stamp(by_target[reading.target].entry.digests, reading.status)
+        if reading.problem is None and reading.status is not None:
+            _remember(store, by_target[reading.target], reading.status, reading.pieces)
     return {reading.target: reading for reading in readings}
 
 
-def _damage(uses: Sequence[_Use], readings: Mapping[Target, Reading]) -> list[_Damage]:
+def _remember(store: Store, use: _Use, status: os.stat_result, pieces: Pieces | None) -> None:
+    """What was found right needs not be read again, and shows later where it was damaged."""
+    if use.target.path == store.blob(use.target.sha256):
+        store.blobs.stamp(use.entry.digests, status)
+    if pieces is not None:
+        _piece_lists(store, use).keep(pieces)
+
+
+def _piece_lists(store: Store, use: _Use) -> PieceLists:
+    return Tree(use.snapshot.folder).pieces if use.snapshot.plain else store.blobs.pieces
+
+
+def _damage(store: Store, uses: Sequence[_Use], readings: Mapping[Target, Reading]) -> list[_Damage]:
     damage = []
     for use in uses:
-        reading = readings.get(use.target)
+        reading, where = readings.get(use.target), None
         if reading is not None and reading.problem is not None:
             seen = (reading.problem, reading.expected, reading.got)
+            where = _where(store, use, reading)
         elif (got := _wrong_link(use)) is not None:
             seen = (Problem.BROKEN_LINK, str(use.target.path), got)
         else:
             continue
         problem, expected, got = seen
-        finding = Finding(use.snapshot.manifest.repo, use.entry.path, problem, expected=expected, got=got)
+        finding = Finding(use.snapshot.manifest.repo, use.entry.path, problem, expected=expected, got=got, where=where)
         damage.append(_Damage(use, finding))
     return damage
+
+
+def _where(store: Store, use: _Use, reading: Reading) -> str | None:
+    """In which bytes the file first differs from what it was when it was whole."""
+    if reading.problem is not Problem.CHANGED or reading.pieces is None:
+        return None
+    known = _piece_lists(store, use).read(use.target.sha256)
+    piece = known.first_difference(reading.pieces) if known else None
+    return f"first in bytes {piece.start}-{piece.stop - 1}" if piece else None
 
 
 def _wrong_link(use: _Use) -> str | None:
@@ -195,7 +218,7 @@ def _set_aside(store: Store, found: _Damage) -> None:
         return
     target = found.use.target
     if found.snapshot.plain:
-        Tree(found.snapshot.folder).set_aside(found.entry.path)
+        Tree(found.snapshot.folder).set_aside(found.entry.path, target.sha256)
     elif target.path == store.blob(target.sha256):
         store.blobs.set_damaged_aside(target.sha256)
 
@@ -203,7 +226,9 @@ def _set_aside(store: Store, found: _Damage) -> None:
 def _after_mending(store: Store, found: _Damage) -> _Damage:
     """The same, with what is known of it now."""
     repaired = _is_whole(store, found.snapshot, found.entry) and found.snapshot.file(found.entry.path).is_file()
-    if repaired and not found.snapshot.plain:
+    if repaired and found.snapshot.plain:
+        Tree(found.snapshot.folder).damaged.drop(found.use.target.sha256)
+    elif repaired:
         store.blobs.drop_damaged(found.use.target.sha256)
     return replace(found, finding=replace(found.finding, repaired=repaired))
 

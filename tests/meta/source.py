@@ -19,6 +19,7 @@ LAYERS = (
         "units",
         "reference",
         "manifest",
+        "hashing",
         "events",
         "diskfaults",
         "processes",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import DigestMismatchError, StoreError
-from modelfetch.manifest import Digests, Entry
+from modelfetch.hashing import Hasher
+from modelfetch.manifest import Entry
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.hashing import hash_file
@@ -66,9 +67,9 @@ def test_only_what_changed_is_read_again(store: Store, tmp_path: Path, monkeypat
     os.utime(tmp_path / "mine/config.json", (1, 1))
     read = []
 
-    def counting(path: Path) -> Digests | None:
+    def counting(path: Path, *, with_git_sha1: bool) -> Hasher | None:
         read.append(path.name)
-        return hash_file(path)
+        return hash_file(path, with_git_sha1=with_git_sha1)
 
     monkeypatch.setattr("modelfetch.store.tree.hash_file", counting)
     destination = FolderDestination(store, tmp_path / "mine")

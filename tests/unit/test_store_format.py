@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.hashing import Pieces
+from modelfetch.planning.scheduler import PIECE
 from modelfetch.sdk.order import Order
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.listing import read_summaries
@@ -74,6 +76,7 @@ def store(tmp_path: Path) -> Store:
     bring(store, FILES, manifest_of(FILES, hub="modelscope", revision="feature/x"))
     bring(store, {"damaged.dat": b"d" * 200_000}, manifest_of({"damaged.dat": b"d" * 200_000}, repo="owner/other"))
     store.blobs.set_damaged_aside(next(sha256 for sha256, size in store.blobs.sizes() if size == 200_000))
+    store.blobs.pieces.keep(Pieces(PIECE + 1, (b"\x01" * 32, b"\x02" * 32)))
     partial = store.partial(manifest_of(FILES).entries[0].digests)
     partial.mkdir(parents=True)
     (partial / "data").write_bytes(b"half")

@@ -219,10 +219,11 @@ def test_a_blob_that_goes_while_the_snapshot_is_made_is_noticed(store: Store, mo
 
 def test_a_snapshot_needs_what_it_claims(store: Store) -> None:
     manifest = manifest_of(FILES)
-    with pytest.raises(ValueError, match="not whole"):
+    with pytest.raises(ValueError, match="without a sha256"):
         store.save(manifest, frozenset({"no such file"}))
-    half = replace(manifest, entries=tuple(replace(entry, digests=Digests("a" * 64)) for entry in manifest.entries))
-    with pytest.raises(ValueError, match="not whole"):
+    git_only = Digests(git_sha1="a" * 40)
+    half = replace(manifest, entries=tuple(replace(entry, digests=git_only) for entry in manifest.entries))
+    with pytest.raises(ValueError, match="without a sha256"):
         store.save(half, frozenset({"config.json"}))
     with pytest.raises(StoreError):
         store.save(manifest, frozenset({"config.json"}))
@@ -247,10 +248,10 @@ def test_a_damaged_record_hides_no_other_and_is_reported(store: Store, content: 
     assert store.damaged_records() == ()
 
 
-def test_a_record_that_claims_a_file_without_digests_is_damaged(store: Store) -> None:
+def test_a_record_that_claims_a_file_without_its_sha256_is_damaged(store: Store) -> None:
     record = store.records.record(bring(store, FILES))
     document = json.loads(record.read_text())
-    document["files"][0]["git_sha1"] = None
+    document["files"][0]["sha256"] = None
     record.write_text(json.dumps(document))
     assert [damaged.path for damaged in store.damaged_records()] == [record]
 

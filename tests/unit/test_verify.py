@@ -288,6 +288,15 @@ def test_files_in_a_plain_folder_are_verified_where_they_are(store: Store, tmp_p
     (tmp_path / "mine/config.json").unlink()
     assert problems(verify(store)) == [("config.json", Problem.MISSING), ("model.safetensors", Problem.CHANGED)]
     assert verify(store, repair=refetch(store)).ok
+    assert contents(tmp_path / "mine") == FILES
+    assert not any((tmp_path / "mine/.modelfetch/damaged").glob("*"))
+
+
+def test_what_the_user_edited_in_a_plain_folder_is_kept_for_them(store: Store, tmp_path: Path) -> None:
+    deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES))
+    rewrite(tmp_path / "mine/model.safetensors", flip(WEIGHTS), keep_time=False)
+    os.utime(tmp_path / "mine/model.safetensors", (1, 1))
+    assert verify(store, repair=refetch(store)).ok
     assert contents(tmp_path / "mine") == {**FILES, "model.safetensors.saved": flip(WEIGHTS)}
 
 
@@ -381,5 +390,6 @@ def test_the_document_has_the_keys_of_the_contract(store: Store, snapshot: Snaps
             "expected": f"{len(WEIGHTS)} bytes",
             "got": "no file",
             "repaired": False,
+            "where": None,
         }
     ]

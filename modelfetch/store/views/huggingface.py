@@ -117,7 +117,7 @@ class _Repository:
         make_folder(self.blobs)
         if not leads_to(blob, payload):
             # A small file comes sooner than a lock: that client's own download of it is not worth a wait.
-            with self._locked(blob.name) if entry.lfs else nullcontext():
+            with self._locked(blob.name) if entry.shown_as_large else nullcontext():
                 if not self._put_blob(blob, payload):
                     return self._put_file(link, payload, entry)
         with self._temporary(blob.name) as temporary:
@@ -194,13 +194,13 @@ class _Repository:
 
 
 def _etag(entry: Entry) -> str:
-    etag = entry.digests.sha256 if entry.lfs else entry.digests.git_sha1
+    etag = entry.digests.sha256 if entry.shown_as_large else entry.digests.git_sha1
     assert etag is not None
     return etag
 
 
 def _tree_entry(entry: Entry) -> dict[str, Any]:
-    if not entry.lfs:
+    if not entry.shown_as_large:
         return {"size": entry.size, "blob_id": entry.digests.git_sha1}
     return {
         "size": entry.size,
