@@ -29,6 +29,8 @@ COMMANDS = {
     "link": "Make a view of a model for another tool, or in a folder.",
     "adopt": "Take in models that are on this disk already, without a download.",
     "smoke": "Load a model and make it work: PASS or FAIL, and why.",
+    "chat": "Talk with a model, in a terminal or in a pipe.",
+    "inspect": "Say what a model is: built of what, reading how, saying what next.",
     "doctor": "Say what is wrong on this machine and what mends it.",
     "serve": "Serve the store to other machines, in both hubs' dialects.",
     "mirrors": "List the endpoints that can be pulled from.",

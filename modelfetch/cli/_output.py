@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ import click
 from modelfetch.redact import redact
 from modelfetch.units import format_bytes, format_duration
 
-__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "say"]
+__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "printable", "say"]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Any) -> None:
@@ -27,6 +30,13 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in (headings, *rows)
     )
     click.echo("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """`text` with control characters shown and not sent, lines and tabs aside: a stranger's text may hold a terminal's
+    commands.
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
 def say(text: str, *, style: str | None = None) -> None:

@@ -5,24 +5,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelfetch.cli._output import format_bytes, format_duration
+from modelfetch.cli._output import format_bytes, format_duration, printable
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
     from modelfetch.smoke import Finding, SmokeResult
     from modelfetch.smoke.result import Facts, Spoken
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
 
 def render(result: SmokeResult) -> str:
     """The result as lines for a person."""
-    text = "\n".join(line.rstrip() for line in _lines(result))
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    return printable("\n".join(line.rstrip() for line in _lines(result)))
 
 
 def _lines(result: SmokeResult) -> Iterator[str]:

@@ -31,7 +31,7 @@ LAYERS = (
     ["http"],
     ["hubs", "transfer", "store", "model"],
     ["sdk"],
-    ["pull", "verify", "smoke", "inspect", "doctor", "serve", "adopt", "prune"],
+    ["pull", "verify", "smoke", "chat", "inspect", "doctor", "serve", "adopt", "prune"],
     ["demo_model"],
     ["demo"],
     ["cli"],

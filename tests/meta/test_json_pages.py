@@ -12,6 +12,10 @@ import pytest
 
 from modelfetch.adopt import AdoptedModel, Adoption, Fate, Orphan, Place, State, Tool
 from modelfetch.adopt.candidate import Candidate, Refusal
+from modelfetch.chat import state as chat_state
+from modelfetch.chat.conversation import Conversation, Exchange
+from modelfetch.chat.protocol import Ready
+from modelfetch.chat.settings import Defaults
 from modelfetch.cli import run
 from modelfetch.smoke import Finding, Severity, SmokeResult, Subject, Verdict
 from modelfetch.smoke.result import Facts, Spoken
@@ -77,6 +81,13 @@ def test_the_keys_of_adopt_are_as_documented(tmp_path: Path) -> None:
     document = Adoption((place,), (model,), files, (refusal,), (orphan,), dry_run=True, seconds=1.0).to_json()
     documented = _documented("adopt")
     assert _keys(document, documented) == documented
+
+
+def test_the_keys_of_a_saved_conversation_are_as_documented() -> None:
+    conversation = Conversation("Be kind.").after(Exchange("Hi", "Hello.", "They greet me."))
+    state = chat_state.State(Ready(Defaults(), True, True, 2048), conversation)
+    documented = _documented("chat")
+    assert _keys(chat_state.saved(state, "own/name"), documented) == documented
 
 
 def _documented(command: str) -> set[str]:
