@@ -24,6 +24,7 @@ from modelfetch.planning.pace import Pace
 from modelfetch.planning.retry import Action, Decision, Fault, Kind
 from modelfetch.planning.scheduler import Lease, Scheduler
 from modelfetch.planning.spans import Span, SpanSet
+from modelfetch.planning.suspects import UNKNOWN
 from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.failures import access_refused, mismatch, no_source_left
 from modelfetch.transfer.hashing import RunningDigest
