@@ -17,8 +17,11 @@ from modelfetch.chat.conversation import Conversation, Exchange
 from modelfetch.chat.protocol import Ready
 from modelfetch.chat.settings import Defaults
 from modelfetch.cli import run
+from modelfetch.cli.inspect import document as inspect_document
+from modelfetch.inspect import answers, inspect
 from modelfetch.smoke import Finding, Severity, SmokeResult, Subject, Verdict
 from modelfetch.smoke.result import Facts, Spoken
+from tests.conftest import safetensors_bytes
 from tests.meta.source import ROOT
 from tests.simulator import FakeHub
 
@@ -88,6 +91,31 @@ def test_the_keys_of_a_saved_conversation_are_as_documented() -> None:
     state = chat_state.State(Ready(Defaults(), True, True, 2048), conversation)
     documented = _documented("chat")
     assert _keys(chat_state.saved(state, "own/name"), documented) == documented
+
+
+def test_the_keys_of_inspect_are_as_documented(tmp_path: Path) -> None:
+    described = {"architectures": ["XForCausalLM"], "max_position_embeddings": 8, "num_hidden_layers": 1, "head_dim": 1}
+    config = described | {"num_attention_heads": 1, "tokenizer_config": 1}
+    card = "---\nlicense: mit\nbase_model: a/b\nlanguage: en\n---\n"
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<s>", "model_max_length": 4}', encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}', encoding="utf-8")
+    (tmp_path / "special_tokens_map.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "chat_template.jinja").write_text("x", encoding="utf-8")
+    (tmp_path / "README.md").write_text(card, encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes({"a.weight": b"1"}))
+    token = answers.Token(1, "a", "a", "61", special=False)
+    asked = answers.Answers(
+        tokenized=(answers.Tokenized("a", (token,), "a", same=True),),
+        vocabulary=answers.Vocabulary("*", 1, 1, (token,)),
+        rendered=answers.Rendered("a", "b", "c", None),
+        next=answers.Next("a", "the end of the text", 1, (answers.Likely(token, 0.5),)),
+        vectors=answers.Vectors("mean", 1, ("a",), ((1.0,),), ("note",), "a", (answers.Occurrence(0, ("a",)),)),
+        ran_on=answers.RanOn("cpu", "why", "float32", "why"),
+    )
+    document = json.loads(json.dumps(inspect_document(inspect(tmp_path), asked)))
+    documented = _documented("inspect")
+    assert _keys(document, documented) == documented
 
 
 def _documented(command: str) -> set[str]:

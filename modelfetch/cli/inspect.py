@@ -1,0 +1,116 @@
+"""`modelfetch inspect`: what a model is, without loading it where possible. Prints what `modelfetch.inspect` found."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelfetch.cli._output import print_json
+from modelfetch.config import load
+from modelfetch.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from modelfetch.inspect import Answers, Inspection, Questions
+    from modelfetch.store import Snapshot
+
+# Beyond this a line is hard to read, whatever the terminal has.
+MAX_COLUMNS = 120
+
+
+@click.command(
+    name="inspect",
+    epilog="Examples:  modelfetch inspect Qwen/Qwen3-0.6B       modelfetch inspect ./my-model --next 'Once upon a'",
+)
+@click.argument("model", metavar="REF|FOLDER")
+@click.option("--template", is_flag=True, help="The chat template, raw and rendered, with thinking on and off.")
+@click.option("--tokens", metavar="TEXT", help="How a text becomes tokens and back.")
+@click.option("--vocab", metavar="GLOB", help="The pieces of the vocabulary that fit, as in '*ing'.")
+@click.option("--next", "following", metavar="TEXT", help="The likeliest next tokens after a text. Loads the weights.")
+@click.option("--top-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many of them.")
+@click.option("--embed", metavar="TEXT", multiple=True, help="Cosines between two texts or more; give it for each.")
+@click.option("--word", help="With --embed: compare this word's vectors in the texts instead.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to run weights.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model. Read it first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, **asked: Any) -> None:
+    """Say what a model is: what it is built of, what it takes, how it reads text, what it would say next.
+
+    Without an option that asks for more, only files are read: no torch, no weights.
+    """
+    from modelfetch.inspect import Permission, ask, inspect
+
+    questions = _questions(asked)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+        raise UsageError(f"`{device}` is no device", facts={"expected": "auto, cpu, cuda or cuda:N"})
+    inspection = inspect(_find(model))
+    if questions.template and not inspection.templates:
+        raise NotFoundError(
+            f"`{inspection.subject.name}` has no chat template", facts={"it is": inspection.purpose.what}
+        )
+    answers = None
+    if questions.need_tokenizer:
+        answers = ask(inspection, questions, Permission(device, trust_remote_code))
+    if as_json:
+        print_json(document(inspection, answers))
+    else:
+        click.echo(_render(inspection, answers, questions))
+
+
+def _questions(asked: dict[str, Any]) -> Questions:
+    """What is asked, where it makes sense together."""
+    from modelfetch.inspect import Questions
+
+    embed, word = asked["embed"], asked["word"]
+    if word is not None and not (embed and word.strip()):
+        raise UsageError(
+            "--word needs texts to look for it in", hint="--word bank --embed 'a river bank' --embed 'a bank'"
+        )
+    if len(embed) == 1 and word is None:
+        raise UsageError("one text cannot be compared", hint="give --embed for each text, at least twice")
+    return Questions(
+        template=asked["template"],
+        tokens=(asked["tokens"],) if asked["tokens"] is not None else (),
+        vocabulary=asked["vocab"],
+        next=asked["following"],
+        top_k=asked["top_k"],
+        embed=embed,
+        word=word,
+    )
+
+
+def _find(text: str) -> Snapshot | Path:
+    """A folder by its path or a model by its name; a name that the store does not have may still be a folder's."""
+    from modelfetch.cli._stored import lookup
+    from modelfetch.store import Store
+
+    folder = Path(text).expanduser()
+    if text.startswith((".", "/", "~")):
+        return folder
+    try:
+        return lookup(Store.open(load().home, create=False), text)
+    except (NotFoundError, UsageError):
+        if folder.is_dir():
+            return folder
+        raise
+
+
+def _render(inspection: Inspection, answers: Answers | None, questions: Questions) -> str:
+    from modelfetch.cli import _inspect_answers, _inspect_report
+
+    columns = min(shutil.get_terminal_size().columns, MAX_COLUMNS)
+    if answers is None:
+        return _inspect_report.render(inspection, columns)
+    return _inspect_answers.render(inspection, answers, columns, template=questions.template)
+
+
+def document(inspection: Inspection, answers: Answers | None) -> dict[str, Any]:
+    """The document of `--json`: all that the files say, and what was asked."""
+    from modelfetch.inspect import Answers
+
+    asked = asdict(answers or Answers())
+    return {**inspection.to_json(), **{name: asked[name] for name in asked if name != "refused"}}

@@ -1,0 +1,1 @@
+"""The process that asks a tokenizer and weights: the only place here that imports torch and transformers."""

@@ -1,0 +1,54 @@
+"""How much memory a model takes: its weights in each type, and what it keeps of the tokens it read. Decides only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelfetch.inspect.sizes import Sizes
+
+# Bits of one weight; quantised types also store scales, which adds a few hundredths to a tenth.
+WEIGHT_BITS: Mapping[str, int] = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4}
+CACHE_BYTES = 2
+CACHE_TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The keys and values of 1000 tokens, in 16 bits; `sum` is how the number comes about."""
+
+    bytes_per_1000_tokens: int
+    sum: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """`weights` are bytes by type, computed from the number of parameters; `stored` is what the files hold."""
+
+    stored: int
+    weights: Mapping[str, int]
+    cache: Cache | None
+
+
+def estimate(stored_bytes: int, parameters: int | None, sizes: Sizes, *, generates: bool) -> Memory:
+    """The memory of a model; a cache only where it `generates`."""
+    weights = {dtype: parameters * bits // 8 for dtype, bits in WEIGHT_BITS.items()} if parameters else {}
+    return Memory(stored_bytes, weights, _cache(sizes) if generates else None)
+
+
+def _cache(sizes: Sizes) -> Cache | None:
+    layers = sizes.full_layers
+    if not layers:
+        return None
+    if sizes.latent_dimension:
+        numbers, how = sizes.latent_dimension, f"{sizes.latent_dimension} compressed numbers"
+    elif sizes.key_value_heads and sizes.head_dimension:
+        numbers = 2 * sizes.key_value_heads * sizes.head_dimension
+        how = f"2 (keys, values) × {sizes.key_value_heads} heads × {sizes.head_dimension} numbers"
+    else:
+        return None
+    some = f" of {sizes.layers}" if sizes.layers != layers else ""
+    return Cache(
+        layers * numbers * CACHE_BYTES * CACHE_TOKENS,
+        f"{layers}{some} layers × {how} × {CACHE_BYTES} bytes × {CACHE_TOKENS} tokens",
+    )
