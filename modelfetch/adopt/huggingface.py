@@ -87,7 +87,7 @@ def _files(
         relative = path.relative_to(folder).as_posix()
         if problem := name_problem(relative):
             scan.refuse(path, problem)
-        elif found := file_behind(path, (root, repository, repository / "blobs"), scan):
+        elif found := file_behind(path, root, scan):
             claim, entry = _claim_in_name(path, repository / "blobs"), listed.get(relative)
             if listing is not None and (entry is None or claim.agree(entry.digests) is False):
                 scan.refuse(path, "the listing that is kept of its commit has no such file")

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelfetch.adopt.candidate import Candidate, Scan, is_revision, repository_name
+from modelfetch.adopt.candidate import Candidate, Found, Scan, is_revision, repository_name
 from modelfetch.adopt.places import MODELSCOPE_MARKS, MODELSCOPE_TEMPORARIES, Place
 from modelfetch.adopt.real_files import real_files
 
@@ -32,28 +32,35 @@ def scan_cache(place: Place, scan: Scan) -> None:
     for folder, repo, label in _repositories(place.root):
         for snapshot in _folders(folder / "snapshots"):
             if place.only is None or place.only.is_relative_to(folder):
-                files = real_files(snapshot, scan)
+                files = real_files(snapshot, scan, within=place.root)
                 scan.add(Candidate(label, snapshot, files, HUB, repo, _revision(snapshot.name)))
     for folder in _older_repositories(place.root):
         if place.only in {None, folder}:
-            scan.add(repository_in(folder, scan))
+            scan.add(_older_candidate(place.root, folder, scan))
 
 
-def repository_in(folder: Path, scan: Scan) -> Candidate:
-    """The model in the folder of an older client, by its notes, else by the folder's own name and that above it."""
+def local_folder(folder: Path, files: tuple[Found, ...]) -> Candidate | None:
+    """What an older client's notes in a folder that it downloaded into say, None where there are none."""
+    if not any((folder / name).is_file() for name in MODELSCOPE_MARKS):
+        return None
+    owner, _, name = (_noted_id(folder) or "").partition("/")
+    return Candidate(folder.name, folder, files, HUB, repository_name(owner, name), _noted_revision(folder))
+
+
+def _older_candidate(root: Path, folder: Path, scan: Scan) -> Candidate:
+    """The model in a folder of the cache, by the folder's name; its note says which underscores are dots."""
     owner, name = folder.parent.name, folder.name.replace("___", ".")
-    noted = _noted_id(folder / ".mdl")
-    if noted is not None and noted.rpartition("/")[2].replace(".", "___") == folder.name.replace(".", "___"):
+    noted = _noted_id(folder)
+    if noted is not None and noted.replace(".", "___") == f"{owner}/{folder.name}".replace(".", "___"):
         owner, _, name = noted.partition("/")
+    files = real_files(folder, scan, within=root)
+    repo = repository_name(owner, name)
+    return Candidate(f"{owner}/{name}", folder, files, HUB, repo, _noted_revision(folder))
+
+
+def _noted_revision(folder: Path) -> str | None:
     match = _REVISION.search(_bytes(folder / ".mv").decode("utf-8", errors="replace"))
-    revision = _revision(match.group(1)) if match else None
-    files = real_files(folder, scan)
-    return Candidate(f"{owner}/{name}", folder, files, HUB, repository_name(owner, name), revision)
-
-
-def has_marks(folder: Path) -> bool:
-    """Whether an older client left its notes in the folder."""
-    return any((folder / name).is_file() for name in MODELSCOPE_MARKS)
+    return _revision(match.group(1)) if match else None
 
 
 def _revision(name: str) -> str | None:
@@ -76,17 +83,17 @@ def _older_repositories(root: Path) -> Iterator[Path]:
                 continue
             for folder in _folders(owner):
                 # Right below the cache any other program may have folders.
-                is_model = has_marks(folder) or (top and any(path.is_file() for path in folder.iterdir()))
-                if is_model and folder.resolve() not in seen:
+                marks = [path for path in _files(folder) if top or path.name in MODELSCOPE_MARKS]
+                if marks and folder.resolve() not in seen:
                     seen.add(folder.resolve())
                     yield folder
 
 
-def _noted_id(note: Path) -> str | None:
+def _noted_id(folder: Path) -> str | None:
     """The model's id in a pickle of `{"id": …}`, without loading it: a pickle may run anything."""
     strings: list[str] = []
     try:
-        for opcode, argument, _ in pickletools.genops(_bytes(note)):
+        for opcode, argument, _ in pickletools.genops(_bytes(folder / ".mdl")):
             if "UNICODE" in opcode.name and isinstance(argument, str):
                 strings.append(argument)
     except Exception:  # noqa: BLE001 - what a torn or hostile pickle makes the reader raise is not documented
@@ -104,6 +111,13 @@ def _folders(folder: Path) -> list[Path]:
     except OSError:
         return []
     return sorted(found, key=lambda path: (path.is_symlink(), path))
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
 
 
 def _bytes(path: Path) -> bytes:

@@ -52,7 +52,7 @@ def _candidate(root: Path, path: Path, scan: Scan) -> Candidate:
         sha256 = check_digest(str(layer.get("digest")).removeprefix("sha256:"), kind="sha256")
         if prefix is None or sha256 is None:
             continue
-        if found := file_behind(root / "blobs" / f"sha256-{sha256}", (root, root / "blobs"), scan):
+        if found := file_behind(root / "blobs" / f"sha256-{sha256}", root, scan):
             name = _file_name(prefix, model, tag, {other.path for other in files})
             files.append(Found(name, found.file, found.status, Digests(sha256=sha256), lfs=True))
     return Candidate(f"{place}{model}:{tag}", path, tuple(files))

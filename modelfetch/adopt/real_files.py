@@ -3,7 +3,7 @@
 Reads names and statuses only.
 
 - What a client keeps there for itself, and what it did not finish, is no part of the model.
-- A link is followed inside the folder and refused when it leads out of it. What is neither file nor link is refused.
+- A link is followed inside its cache or folder and refused when it leads out. What is neither file nor link is refused.
 - A folder of more files than a model has is refused as a whole.
 """
 
@@ -24,8 +24,8 @@ _NO_MODEL_FILES = MODELSCOPE_MARKS | {".DS_Store", ".lock"}
 _UNFINISHED = frozenset({".incomplete", ".parallel_tmp", ".aria2", ".part", ".crdownload"})
 
 
-def real_files(root: Path, scan: Scan) -> tuple[Found, ...]:
-    """The files below `root`; none when it is refused. What is refused is noted in `scan`."""
+def real_files(root: Path, scan: Scan, *, within: Path) -> tuple[Found, ...]:
+    """The files below `root`, all of them `within` a folder; none when it is refused. `scan` hears of refusals."""
     found: list[Found] = []
     for count, path in enumerate(_names(root)):
         if count >= MAX_FILES:
@@ -34,15 +34,13 @@ def real_files(root: Path, scan: Scan) -> tuple[Found, ...]:
         relative = path.relative_to(root).as_posix()
         if problem := name_problem(relative):
             scan.refuse(path, problem)
-        elif (file := file_behind(path, (root,), scan)) and not is_part(path.name, file.status.st_size):
+        elif (file := file_behind(path, within, scan)) and not is_part(path.name, file.status.st_size):
             found.append(Found(relative, file.file, file.status))
     return tuple(found)
 
 
-def file_behind(path: Path, roots: tuple[Path, ...], scan: Scan) -> Found | None:
-    """The file that `path` is or leads to, when that lies in one of `roots` or is ours; else it is refused."""
-    if scan.ours is not None:
-        roots = (*roots, scan.ours)
+def file_behind(path: Path, within: Path, scan: Scan) -> Found | None:
+    """The file that `path` is or leads to, when that lies `within` a folder or is ours; else it is refused."""
     try:
         file = path.resolve(strict=True)
         status = file.lstat()
@@ -50,8 +48,9 @@ def file_behind(path: Path, roots: tuple[Path, ...], scan: Scan) -> Found | None
         # RuntimeError: how Python 3.11 and 3.12 tell of links that lead in a circle.
         scan.refuse(path, "it leads nowhere")
         return None
-    if path.is_symlink() and not any(file.is_relative_to(root.resolve()) for root in roots):
-        scan.refuse(path, f"it leads out of its cache, to `{file}`")
+    is_ours = scan.ours is not None and file.is_relative_to(scan.ours)
+    if not is_ours and not file.is_relative_to(within.resolve()):
+        scan.refuse(path, f"it leads out of `{within}`, to `{file}`")
     elif not stat.S_ISREG(status.st_mode):
         scan.refuse(path, "it is no file")
     else:

@@ -74,6 +74,10 @@ class Adoption:
         """What the files of these states have together."""
         return sum(fate.size_bytes for fate in self.files(*states))
 
+    def models_in(self, place: Place) -> tuple[AdoptedModel, ...]:
+        """The models that were found in `place`."""
+        return tuple(model for model in self.models if model.candidate.folder.is_relative_to(place.path))
+
     @property
     def ok(self) -> bool:
         """Whether every file holds what its owner's name for it says."""
@@ -92,7 +96,13 @@ class Adoption:
             "bytes_repeated": self.size_bytes(State.REPEATED),
             "bytes_left": self.size_bytes(State.LEFT),
             "places": [
-                {"tool": place.tool, "path": str(place.path), "origin": place.origin, "models": self._models_in(place)}
+                {
+                    "tool": place.tool,
+                    "path": str(place.path),
+                    "origin": place.origin,
+                    "models": len(self.models_in(place)),
+                    "size_bytes": sum(model.size_bytes for model in self.models_in(place)),
+                }
                 for place in self.places
             ],
             "models": [_model(model) for model in self.models],
@@ -113,9 +123,6 @@ class Adoption:
                 for orphan in self.orphans
             ],
         }
-
-    def _models_in(self, place: Place) -> int:
-        return sum(model.candidate.folder.is_relative_to(place.path) for model in self.models)
 
 
 def _model(model: AdoptedModel) -> dict[str, Any]:

@@ -153,9 +153,11 @@ def _save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests], 
     content = content_of(candidate, here, candidate.hub or LOCAL) if candidate.repo else None
     if content is None:
         return AdoptedModel(candidate, None, False, len(here), found_bytes)
-    pinned = _reference(content.manifest, content.manifest.commit)
+    # A commit is of one hub only: in that cache there may be a view of ours of another hub's model.
+    pinned = replace(_reference(content.manifest, content.manifest.commit), hub=None)
     earlier = next((each for each in store.records.matching(pinned) if not each.plain), None)
-    if earlier is not None and content.paths <= earlier.paths:
+    is_view = earlier is not None and earlier.manifest.hub != content.manifest.hub
+    if earlier is not None and (is_view or content.paths <= earlier.paths):
         return AdoptedModel(candidate, earlier, False, len(here), found_bytes)
     if dry_run:
         return AdoptedModel(candidate, None, True, len(here), found_bytes)

@@ -3,6 +3,7 @@
 - On Hugging Face the commit is the folder's. Where its owner keeps no listing of it, the manifest lists what was found
   and what an earlier adoption found, and is not taken for the whole.
 - Elsewhere the commit is the digest of what is here, as it is of a listing: of a model that is here whole, the same.
+- A view of ours in that cache has such a digest for its commit, and is recognised by it.
 - A reference that leads to another commit already stays: what was pulled is newer than what lay about.
 """
 
@@ -15,6 +16,9 @@ from modelfetch.adopt.candidate import Candidate
 from modelfetch.errors import HostileHubError
 from modelfetch.manifest import Digests, Entry, Manifest, check_entries, content_digest
 from modelfetch.store import Snapshot
+
+# The hub whose commits are digests of listings.
+MODELSCOPE = "modelscope"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def content_of(candidate: Candidate, digests: Mapping[str, Digests], hub: str) -
         replace(listed, digests=entries[listed.path].digests) if listed.path in paths else listed
         for listed in candidate.listing
     )
+    if content_digest(listing)[:40] == candidate.commit:
+        hub = MODELSCOPE
     manifest = Manifest(hub, candidate.repo, candidate.revision, candidate.commit, listing)
     return Content(manifest, paths, whole_listing=True) if paths else None
 

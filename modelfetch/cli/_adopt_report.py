@@ -20,8 +20,10 @@ def tell(found: Adoption, *, quiet: bool) -> None:
     """Print the whole report; with `quiet` only the models and what is wrong."""
     if not quiet:
         for place in found.places:
-            where = f"{place.path} ({place.origin})"
-            say(f"{place.tool}: {where}" if place.path.exists() else f"{place.tool}: {where} is not there")
+            models = found.models_in(place)
+            size = format_bytes(sum(model.size_bytes for model in models))
+            what = f"{len(models)} models, {size}" if place.path.exists() else "not there"
+            say(f"{place.tool}: {place.path} ({place.origin}): {what}")
     if found.models:
         rows = [_row(model, dry_run=found.dry_run) for model in found.models]
         print_table(("MODEL", "COMMIT", "FILES", "SIZE", "STATE"), rows)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,9 @@ from modelfetch.store.links import Method, hard_link, reflink
 from modelfetch.store.store import Store
 
 Advanced = Callable[[int], None]
+
+# Of two files with the same bytes that are taken at the same time one must find the other here, and say so.
+_PUBLISHING = threading.Lock()
 
 
 class Obstacle(StrEnum):
@@ -166,14 +170,15 @@ def _second_name(source: Source, temporary: Path, methods: tuple[Method, ...]) -
 
 
 def _publish(store: Store, temporary: Path, digests: Digests, status: os.stat_result, method: Method) -> Taken:
-    if store.find(digests, status.st_size) is not None:
-        return Taken(digests, None)
     assert digests.sha256 is not None
     final = store.blob(digests.sha256)
-    readable_by = stat.S_IMODE(status.st_mode) if method is Method.HARD_LINK else READ_ONLY
-    fsync_file(temporary, mode=readable_by & READ_ONLY)
-    publish(temporary, final)
-    store.blobs.stamp(digests, final.lstat())
+    with _PUBLISHING:
+        if store.find(digests, status.st_size) is not None:
+            return Taken(digests, None)
+        readable_by = stat.S_IMODE(status.st_mode) if method is Method.HARD_LINK else READ_ONLY
+        fsync_file(temporary, mode=readable_by & READ_ONLY)
+        publish(temporary, final)
+        store.blobs.stamp(digests, final.lstat())
     return Taken(digests, method)
 
 
@@ -190,16 +195,21 @@ def _opened(file: Path) -> FileIO:
         raise _UnreadableError(error.strerror) from error
 
 
-def _read(reader: FileIO) -> Iterator[memoryview]:
+def _read(reader: FileIO, size: int) -> Iterator[memoryview]:
+    """The file in blocks, and none after more than `size` bytes: somebody may be adding to it for ever."""
     try:
-        yield from blocks(reader)
+        for block in blocks(reader):
+            yield block
+            size -= len(block)
+            if size < 0:
+                return
     except OSError as error:
         raise _UnreadableError(error.strerror) from error
 
 
 def _hash(file: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
     with _opened(file) as reader:
-        for block in _read(reader):
+        for block in _read(reader, hasher.size):
             hasher.update(block)
             advanced(len(block))
     return hasher
@@ -208,7 +218,7 @@ def _hash(file: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
 def _copy(reader: FileIO, target: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
     """Hash what is written, so that the digests are those of the copy."""
     with target.open("xb") as writer:
-        for block in _read(reader):
+        for block in _read(reader, hasher.size):
             hasher.update(block)
             writer.write(block)
             advanced(len(block))

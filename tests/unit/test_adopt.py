@@ -1,0 +1,379 @@
+"""`adopt` with real files: what is linked, copied, left and named, and what the next run finds."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from modelfetch.adopt import Adoption, Hashed, Place, State, Tool, adopt, place_at
+from modelfetch.errors import DiskFullError, StoreError, UsageError
+from modelfetch.manifest import Digests, content_digest
+from modelfetch.reference import parse
+from modelfetch.store import Snapshot, Store
+from modelfetch.store.adopting import NotTaken, Obstacle, Source, take_in
+from modelfetch.store.links import Method, reflink
+from modelfetch.store.views import huggingface, modelscope
+from modelfetch.verify import verify
+from tests.conftest import safetensors_bytes
+from tests.other_tools import etag, huggingface_cache, older_modelscope_repository, ollama_model, write, write_all
+from tests.stored import COMMIT, bring, contents, digests_of, manifest_of
+
+WEIGHTS = safetensors_bytes({"weight": bytes(range(256)) * 8192})
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "sub/vocab.txt": b"a\n"}
+OTHER_COMMIT = "ab" * 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Hugging Face's cache with one model."""
+    huggingface_cache(tmp_path / "hub", FILES)
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def no_reflinks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hard links are what is tested: where the tests run on a file system with reflinks, those are out of the way."""
+    probe = write(tmp_path / "probe", b"x")
+    if reflink(probe, tmp_path / "probed"):
+        monkeypatch.setattr("modelfetch.store.adopting.reflink", lambda *_: False)
+
+
+pytestmark = pytest.mark.usefixtures("no_reflinks")
+
+
+def saved(store: Store, reference: str = "own/name") -> Snapshot:
+    snapshot = store.lookup(parse(reference))
+    assert snapshot is not None
+    return snapshot
+
+
+def count(report: Adoption) -> dict[str, int]:
+    return {state: len(report.files(state)) for state in State if report.files(state)}
+
+
+def blob(cache: Path, content: bytes = WEIGHTS) -> Path:
+    return cache / "models--own--name/blobs" / etag(content)
+
+
+def disk(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything that another tool could notice, but for the permission to write and the number of links."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = b"" if path.is_dir() else str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        found[str(path)] = (status.st_ino, status.st_mtime_ns, content)
+    return found
+
+
+def test_weights_are_linked_and_what_people_edit_is_copied(store: Store, cache: Path) -> None:
+    report = adopt(store, [place_at(cache)])
+    assert count(report) == {State.LINKED: 1, State.COPIED: 2}
+    snapshot = saved(store)
+    assert contents(snapshot.folder) == FILES
+    assert snapshot.file("model.safetensors").samefile(blob(cache))
+    assert not snapshot.file("config.json").samefile(blob(cache, b"{}"))
+    assert verify(store).ok
+
+
+def test_nothing_of_the_other_tools_is_changed(store: Store, cache: Path) -> None:
+    before = disk(cache)
+    adopt(store, [place_at(cache)])
+    assert disk(cache) == before
+
+
+def test_a_hard_link_loses_the_permission_to_be_written_and_gains_none(store: Store, cache: Path) -> None:
+    blob(cache).chmod(0o640)
+    adopt(store, [place_at(cache)])
+    assert stat.S_IMODE(blob(cache).stat().st_mode) == 0o440
+
+
+def test_a_second_run_reads_nothing_and_finds_nothing_new(store: Store, cache: Path, tmp_path: Path) -> None:
+    older_modelscope_repository(tmp_path / "ms/hub/own/other", {"model.safetensors": WEIGHTS[::-1]})
+    places = [place_at(cache), place_at(tmp_path / "ms")]
+    adopt(store, places)
+    heard: list[Hashed] = []
+    again = adopt(store, places, listener=heard.append)
+    assert count(again) == {State.HERE: 4}
+    assert [model.is_new for model in again.models] == [False, False]
+    assert heard == []
+
+
+def test_a_file_that_is_not_what_its_name_says_is_named_and_stops_nothing(store: Store, cache: Path) -> None:
+    blob(cache).write_bytes(WEIGHTS[:-1] + b"!")
+    report = adopt(store, [place_at(cache)])
+    assert not report.ok
+    (damaged,) = report.files(State.DAMAGED)
+    assert (damaged.path, damaged.expected, damaged.got) == (
+        blob(cache),
+        etag(WEIGHTS),
+        digests_of(WEIGHTS[:-1] + b"!").sha256,
+    )
+    assert contents(saved(store).folder).keys() == {"config.json", "sub/vocab.txt"}
+    assert os.access(blob(cache), os.W_OK)
+    assert blob(cache).stat().st_nlink == 1
+
+
+def test_a_small_file_that_is_not_what_its_git_name_says_is_not_taken(store: Store, cache: Path) -> None:
+    blob(cache, b"{}").write_bytes(b"[]")
+    (damaged,) = adopt(store, [place_at(cache)]).files(State.DAMAGED)
+    assert (damaged.expected, damaged.got) == (etag(b"{}"), etag(b"[]"))
+
+
+def test_where_one_copy_is_damaged_the_other_is_taken(store: Store, cache: Path) -> None:
+    other = huggingface_cache(cache, FILES, repo="own/the-fork")
+    blob(cache).write_bytes(WEIGHTS[:-1] + b"!")
+    report = adopt(store, [place_at(cache)])
+    assert len(report.files(State.DAMAGED)) == 1
+    assert saved(store, "own/the-fork").file("model.safetensors").samefile(other / "model.safetensors")
+    assert contents(saved(store, "own/the-fork").folder) == FILES
+
+
+def test_the_same_bytes_in_two_caches_are_taken_once_and_told(store: Store, cache: Path, tmp_path: Path) -> None:
+    older_modelscope_repository(tmp_path / "ms/hub/own/name", FILES)
+    report = adopt(store, [place_at(cache), place_at(tmp_path / "ms")])
+    assert report.size_bytes(State.REPEATED) == len(WEIGHTS)
+    assert contents(saved(store, "ms:own/name").folder) == contents(saved(store, "hf:own/name").folder) == FILES
+    assert store.usage().blobs == len(FILES)
+
+
+def test_a_file_that_several_names_lead_to_is_read_once(store: Store, cache: Path) -> None:
+    huggingface_cache(cache, {}, commit=OTHER_COMMIT, branch="old")
+    snapshots = cache / "models--own--name/snapshots"
+    (snapshots / OTHER_COMMIT).mkdir(parents=True)
+    (snapshots / OTHER_COMMIT / "renamed.safetensors").symlink_to(f"../../blobs/{etag(WEIGHTS)}")
+    heard: list[Hashed] = []
+    adopt(store, [place_at(cache)], listener=heard.append)
+    assert sum(hashed.advanced for hashed in heard) == sum(map(len, FILES.values())) == heard[0].total_bytes
+    assert contents(saved(store, "own/name@old").folder) == {"renamed.safetensors": WEIGHTS}
+
+
+def test_a_dry_run_hashes_and_changes_nothing(tmp_path: Path, cache: Path) -> None:
+    before = disk(tmp_path)
+    heard: list[Hashed] = []
+    report = adopt(Store(tmp_path / "none"), [place_at(cache)], dry_run=True, listener=heard.append)
+    assert count(report) == {State.LINKED: 1, State.COPIED: 2}
+    assert disk(tmp_path) == before
+    assert heard == []
+
+
+class TestRecords:
+    def test_a_listing_that_is_not_the_whole_is_never_taken_for_it(self, store: Store, cache: Path) -> None:
+        adopt(store, [place_at(cache)])
+        snapshot = saved(store)
+        assert not snapshot.complete
+        assert not snapshot.whole_listing
+
+    def test_what_is_found_later_of_the_same_commit_comes_to_it(self, store: Store, cache: Path) -> None:
+        adopt(store, [place_at(cache)])
+        huggingface_cache(cache, {"more.txt": b"more"})
+        blob(cache, b"{}").unlink()
+        adopt(store, [place_at(cache)])
+        assert contents(saved(store).folder) == {**FILES, "more.txt": b"more"}
+
+    def test_a_cached_listing_is_the_whole_one(self, store: Store, tmp_path: Path) -> None:
+        huggingface_cache(tmp_path / "hub", {"config.json": b"{}"}, tree=FILES)
+        adopt(store, [place_at(tmp_path / "hub")])
+        snapshot = saved(store)
+        assert (snapshot.whole_listing, snapshot.paths) == (True, frozenset({"config.json"}))
+        assert {entry.path for entry in snapshot.manifest.entries} == FILES.keys()
+
+    def test_what_a_pull_listed_stays_when_less_is_adopted(self, store: Store, cache: Path) -> None:
+        pulled = {**FILES, "pulled.txt": b"pulled"}
+        listed = {**pulled, "left.txt": b"left"}
+        bring(store, pulled, manifest_of(listed, repo="own/name"))
+        huggingface_cache(cache, {"left.txt": b"left"})
+        adopt(store, [place_at(cache)])
+        snapshot = saved(store)
+        assert snapshot.complete
+        assert contents(snapshot.folder) == listed
+
+    def test_an_older_commit_does_not_take_the_reference_of_what_was_pulled(self, store: Store, cache: Path) -> None:
+        pulled = bring(
+            store, {"config.json": b"new"}, manifest_of({"config.json": b"new"}, repo="own/name", commit=OTHER_COMMIT)
+        )
+        adopt(store, [place_at(cache)])
+        assert saved(store).manifest.commit == pulled.manifest.commit
+        assert contents(saved(store, f"own/name@{COMMIT}").folder) == FILES
+
+    def test_the_commit_of_modelscopes_model_is_the_digest_of_its_files(self, store: Store, tmp_path: Path) -> None:
+        older_modelscope_repository(tmp_path / "ms/hub/own/na___me", FILES)
+        adopt(store, [place_at(tmp_path / "ms")])
+        manifest = saved(store, "ms:own/na.me").manifest
+        assert manifest.commit == content_digest(manifest_of(FILES).entries)[:40]
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_a_view_of_ours_is_not_another_model(self, store: Store, tmp_path: Path, *, is_known: bool) -> None:
+        entries = manifest_of(FILES).entries
+        commit = content_digest(entries)[:40]
+        pulled = bring(store, FILES, manifest_of(FILES, hub="modelscope", repo="own/name", commit=commit))
+        huggingface.link(store, pulled, tmp_path / "hub")
+        modelscope.link(store, pulled, tmp_path / "ms")
+        here = store if is_known else Store.open(tmp_path / "another")
+        report = adopt(here, [place_at(tmp_path / "hub"), place_at(tmp_path / "ms")])
+        assert report.refusals == () or not is_known
+        assert {str(snapshot.manifest.hub) for snapshot in here.snapshots()} == {"modelscope"}
+        assert len(here.snapshots()) == 1
+
+
+class TestNames:
+    def test_ollamas_weights_come_without_a_record_and_under_a_name_with_one(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        weights = ollama_model(tmp_path / "ollama", WEIGHTS)
+        report = adopt(store, [place_at(tmp_path / "ollama")])
+        assert count(report) == {State.LINKED: 1}
+        assert store.snapshots() == []
+        assert store.find(Digests(digests_of(WEIGHTS).sha256), len(WEIGHTS)) is not None
+        adopt(store, [place_at(tmp_path / "ollama")], name=parse("me/smol"))
+        snapshot = saved(store, "local:me/smol")
+        assert snapshot.file("smollm2-latest.gguf").samefile(weights)
+
+    def test_of_a_folder_without_a_name_only_the_weights_are_taken(self, store: Store, tmp_path: Path) -> None:
+        write_all(tmp_path / "mine", FILES)
+        report = adopt(store, [place_at(tmp_path / "mine")])
+        assert [fate.path.name for fate in report.fates] == ["model.safetensors"]
+        adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"))
+        assert contents(saved(store, "me/mine").folder) == FILES
+
+    @pytest.mark.parametrize("names", [[], ["one", "two"]])
+    def test_a_name_is_for_exactly_one_model(self, store: Store, tmp_path: Path, names: list[str]) -> None:
+        (tmp_path / "models").mkdir()
+        for name in names:
+            write_all(tmp_path / "models" / name, FILES)
+        with pytest.raises(UsageError, match="one model without a name"):
+            adopt(store, [place_at(tmp_path / "models")], name=parse("me/mine"))
+        assert store.usage().blobs == 0
+
+
+class TestDisks:
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path) -> Path:
+        """A folder on another file system than the store's."""
+        folder = Path("/dev/shm")
+        if not folder.is_dir() or folder.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is no second file system here")
+        made = subprocess.run(["mktemp", "-d", "-p", folder], capture_output=True, text=True, check=True)
+        return Path(made.stdout.strip())
+
+    def test_what_is_on_another_disk_is_left_and_copied_on_request(self, store: Store, elsewhere: Path) -> None:
+        try:
+            huggingface_cache(elsewhere, FILES)
+            report = adopt(store, [place_at(elsewhere)])
+            assert count(report) == {State.LEFT: 3}
+            assert report.size_bytes(State.LEFT) == sum(map(len, FILES.values()))
+            assert store.snapshots() == []
+            copied = adopt(store, [place_at(elsewhere)], copy=True)
+            assert count(copied) == {State.COPIED: 3}
+            assert contents(saved(store).folder) == FILES
+            assert verify(store).ok
+            assert stat.S_IMODE(blob(elsewhere).stat().st_mode) & 0o200
+        finally:
+            subprocess.run(["rm", "-r", elsewhere], check=True)
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give files away")
+    def test_another_users_file_is_never_hard_linked(self, store: Store, cache: Path) -> None:
+        os.chown(blob(cache), 12345, 12345)
+        report = adopt(store, [place_at(cache)])
+        assert [fate.why for fate in report.files(State.LEFT)] == ["it belongs to another user, who may write to it"]
+        assert blob(cache).stat().st_nlink == 1
+        assert stat.S_IMODE(blob(cache).stat().st_mode) & 0o200
+        assert count(adopt(store, [place_at(cache)], copy=True)) == {State.COPIED: 1, State.HERE: 2}
+
+    def test_a_full_disk_is_said_and_leaves_the_store_as_it_was(
+        self, store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr("modelfetch.store.adopting.fsync_file", full)
+        with pytest.raises(DiskFullError):
+            adopt(store, [place_at(cache)])
+        assert store.snapshots() == []
+        assert store.usage().blobs == 0
+        assert list((store.blobs.root / ".temporary").iterdir()) == []
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write to everything")
+    def test_a_store_that_cannot_be_written_to_is_said(self, store: Store, cache: Path) -> None:
+        store.blobs.root.mkdir(mode=0o500)
+        with pytest.raises(StoreError, match="cannot be written to"):
+            adopt(store, [place_at(cache)])
+
+
+class TestChanges:
+    def test_a_file_that_is_written_to_while_it_is_hashed_is_not_taken(self, store: Store, cache: Path) -> None:
+        def listen(hashed: Hashed) -> None:
+            if hashed.path == blob(cache):
+                with hashed.path.open("ab") as file:
+                    file.write(b"more")
+
+        report = adopt(store, [place_at(cache)], listener=listen)
+        (left,) = report.files(State.LEFT)
+        assert (left.path, left.why) == (blob(cache), "it was written to meanwhile")
+        assert blob(cache).stat().st_nlink == 1
+
+    def test_a_file_that_was_exchanged_since_it_was_found_is_not_taken(self, store: Store, tmp_path: Path) -> None:
+        file = write(tmp_path / "file", b"one")
+        source = Source(file, file.lstat(), Digests())
+        file.unlink()
+        file.symlink_to(write(tmp_path / "other", b"one"))
+        methods = (Method.HARD_LINK, Method.COPY)
+        assert take_in(store, source, methods=methods, advanced=lambda _: None) == NotTaken(Obstacle.CHANGED)
+
+    def test_a_file_that_cannot_be_read_is_left(self, store: Store, cache: Path) -> None:
+        place = place_at(cache)
+        blob(cache).unlink()
+        blob(cache).symlink_to("/proc/self/mem")
+        report = adopt(store, [place])
+        assert [refusal.path.name for refusal in report.refusals] == ["model.safetensors"]
+        source = Source(cache, cache.lstat(), Digests())
+        outcome = take_in(store, source, methods=(Method.COPY,), advanced=lambda _: None)
+        assert isinstance(outcome, NotTaken)
+        assert outcome.obstacle is Obstacle.UNREADABLE
+
+    def test_an_interruption_leaves_the_store_and_the_cache_as_they_were(self, store: Store, cache: Path) -> None:
+        before = disk(cache)
+
+        def interrupt(hashed: Hashed) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            adopt(store, [place_at(cache)], listener=interrupt)
+        assert disk(cache) == before
+        assert blob(cache).stat().st_nlink == 1
+        assert store.snapshots() == []
+
+    @pytest.mark.parametrize("dies_in", ["publish", "fsync_file", "Blobs.stamp", "Store.save"])
+    def test_killed_anywhere_the_next_run_heals(self, store: Store, cache: Path, dies_in: str) -> None:
+        module = {"Blobs.stamp": "blobs", "Store.save": "store"}.get(dies_in, "adopting")
+        script = f"""
+            import os, sys
+            from pathlib import Path
+            from modelfetch.adopt import adopt, place_at
+            from modelfetch.store import Store, adopting, blobs, store
+            def die(*_, **__): os.kill(os.getpid(), 9)
+            {module}.{dies_in} = die
+            adopt(Store.open(Path(sys.argv[1])), [place_at(Path(sys.argv[2]))])
+        """
+        died = subprocess.run([sys.executable, "-c", textwrap.dedent(script), store.home, cache], check=False)
+        assert died.returncode == -9
+        assert verify(store).ok
+        assert contents(cache / f"models--own--name/snapshots/{COMMIT}") == FILES
+        adopt(store, [place_at(cache)])
+        assert contents(saved(store).folder) == FILES
+        assert verify(store).ok
+
+
+def test_places_that_are_not_there_have_nothing(store: Store, tmp_path: Path) -> None:
+    report = adopt(store, [Place(tool, tmp_path / "nowhere", "default") for tool in Tool])
+    assert (report.models, report.fates, report.orphans, report.ok) == ((), (), (), True)
