@@ -13,12 +13,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ class Group(subprocess.Popen[bytes]):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
             return True
+
+    def ends_within(self, wait_s: float) -> bool:
+        """Whether the child is over, or is so soon."""
+        deadline = time.monotonic() + wait_s
+        while not (over := self.has_ended()) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return over
 
     def kill_all(self) -> None:
         """Kill what is left of the group. Not after the child was waited for: its number may be another's by then."""

@@ -58,7 +58,9 @@ def reported(failure: Raised | DoesNotFit | NoDevice, name: str) -> SmokeError:
 
 def ended(ending: Ending, name: str, phase: str) -> SmokeError:
     """The child is gone without having said why."""
-    hint, log = f"modelfetch smoke {name}", ending.log.strip().splitlines()[-3:]
+    # What is indented are the frames of a stack.
+    log = [line for line in ending.log.splitlines() if line.strip() and not line.startswith(" ")][-3:]
+    hint = f"modelfetch smoke {name}"
     if ending.garbled:
         why = "wrote what is no reply, and was ended"
     elif ending.signal == "SIGKILL":

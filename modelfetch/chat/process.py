@@ -27,6 +27,7 @@ LOG_BYTES = 16_384
 MAX_LINE_BYTES = 1 << 20
 # A child may be gone while somebody it has started holds its pipe open; so often that is looked for.
 _LOOK_S = 0.5
+_BURIAL_S = 2.0
 _READ_BYTES = 65_536
 
 
@@ -135,6 +136,8 @@ class ModelProcess:
                 raise ValueError("a line without end")
             data = self._read()
             if not data:
+                # Its pipe is closed before it is over, and how it ends by itself is to be seen.
+                self._group.ends_within(_BURIAL_S)
                 return None
             self._line += data
         line, _, self._line = self._line.partition(b"\n")

@@ -55,16 +55,15 @@ class Unfolding:
     def _parts(self, text: str) -> Iterator[Part]:
         reply = split(text, self._prompt, self._special)
         thinking = reply.thinking or ""
-        turned = False
-        if self._shown_answer and not reply.answer.startswith(self._shown_answer):
-            self._shown_thinking, self._shown_answer, turned = thinking, "", True
+        if not reply.answer.startswith(self._shown_answer):
+            yield Part("", all_before_was_thinking=True)
+            self._shown_thinking, self._shown_answer = self._shown_answer, ""
         if new := _rest(thinking, self._shown_thinking):
             self._shown_thinking = thinking
             yield Part(new, thinking=True)
-        new = _rest(reply.answer, self._shown_answer)
-        if turned or new:
+        if new := _rest(reply.answer, self._shown_answer):
             self._shown_answer = reply.answer
-            yield Part(new, all_before_was_thinking=turned)
+            yield Part(new)
 
 
 class Plain:
