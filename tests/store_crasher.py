@@ -10,17 +10,19 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Snapshot, Store
 from modelfetch.store.views import folder, huggingface, modelscope
 from modelfetch.verify import verify
 from tests.conftest import safetensors_bytes
-from tests.stored import bring, contents, deliver, digests_of, manifest_of
+from tests.stored import bring, contents, deliver, digests_of, manifest_of, write_data
 
 WEIGHTS = safetensors_bytes({"weight": b"w" * 1_200_000})
 OLD = {"config.json": b'{"old": true}', "model.safetensors": WEIGHTS}
@@ -80,6 +82,20 @@ def remove_all(home: Path) -> None:
     assert not store.matching(parse("owner/name"))
 
 
+def prune_all(home: Path) -> None:
+    """Everything that is not used, a year later: models with their views, unnamed bytes, a dead partial, hints."""
+    store = open_store(home)
+    dead = store.partials / ("d" * 64)
+    if not dead.exists():
+        write_data(dead, b"half")
+    now, wishes = time.time() + 365 * 24 * 60 * 60, Wishes(keep_within_s=0.0, also_views=True)
+    carry_out(store, look_and_plan(store, wishes, now=now), wishes, now=now)
+    assert not store.matching(parse("owner/name"))
+    # The user's folder has a hard link of the weights: removing them would free nothing.
+    assert {sha256 for sha256, _ in store.blobs.sizes()} <= {digests_of(WEIGHTS).sha256}
+    assert not list(store.partials.iterdir())
+
+
 STEPS: tuple[Callable[[Path], None], ...] = (
     pull_old,
     link_everywhere,
@@ -89,7 +105,11 @@ STEPS: tuple[Callable[[Path], None], ...] = (
     mend,
     remove_old,
     remove_all,
+    pull_new,
+    link_everywhere,
+    prune_all,
 )
+REMOVERS = (mend, remove_old, remove_all, prune_all)
 
 
 def open_store(home: Path) -> Store:
@@ -109,16 +129,16 @@ def check(home: Path, step: Callable[[Path], None]) -> None:
         for sha256, _ in store.blobs.sizes():
             assert hashlib.sha256(store.blob(sha256).read_bytes()).hexdigest() == sha256
     assert store.damaged_records() == ()
-    if step not in {mend, remove_old, remove_all}:
+    if step not in REMOVERS:
         assert verify(store, jobs=1).ok
     for place in ("mine", "plain"):
         assert set(contents(home / place).values()) <= KNOWN
     hub = home / "hub/models--owner--name"
     for reference in (hub / "refs").glob("*"):
         shown = contents(hub / "snapshots" / reference.read_text())
-        assert shown in (OLD, NEW) or step in {mend, remove_old, remove_all}
+        assert shown in (OLD, NEW) or step in REMOVERS
     for record in store.snapshots():
-        if step not in {mend, remove_old, remove_all}:
+        if step not in REMOVERS:
             assert contents(record.folder) in (OLD, NEW)
 
 

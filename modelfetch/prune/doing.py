@@ -95,7 +95,7 @@ def _remove_leftover(leftover: Leftover, now: float) -> bool:
         if leftover.kind not in _OWNED:
             remove(leftover.path)
             return True
-        watch = OneLook(now, KEPT_FOR_S[leftover.kind] or needs.SILENT_S)
+        watch = OneLook(now, KEPT_FOR_S[leftover.kind])
         owner = claim(leftover.path, watch)
         if not isinstance(owner, Claim):
             return False

@@ -17,6 +17,7 @@ from modelfetch.manifest import check_digest
 from modelfetch.prune.picture import Blob, Kind, Leftover, Model, Picture
 from modelfetch.prune.planning import KEPT_FOR_S
 from modelfetch.store import Snapshot, Store
+from modelfetch.store.files import files_below
 from modelfetch.store.removal import payloads
 from modelfetch.store.views import registry
 from modelfetch.transfer import needs
@@ -97,12 +98,12 @@ def _partials(store: Store, now: float) -> Iterator[Leftover]:
         if kind is None:
             continue
         folder = Path(entry.path)
-        statuses = [status for path in (folder, *folder.rglob("*")) if (status := _lstat(path))]
+        statuses = [status for path in (folder, *files_below(folder)) if (status := _lstat(path))]
         if not statuses:
             continue
         size = sum(getattr(status, "st_blocks", 0) * _BLOCK_BYTES for status in statuses[1:])
         idle_s = max(0.0, now - max(status.st_mtime for status in statuses))
-        owner = living_owner(folder, OneLook(now, KEPT_FOR_S[kind] or needs.SILENT_S))
+        owner = living_owner(folder, OneLook(now, KEPT_FOR_S[kind]))
         yield Leftover(kind, folder, size, idle_s, str(owner) if owner else None)
 
 

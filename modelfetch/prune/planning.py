@@ -23,7 +23,7 @@ _DAY_S = 24 * 60 * 60.0
 KEPT_FOR_S = {
     Kind.PARTIAL: 14 * _DAY_S,
     Kind.SCRATCH: 14 * _DAY_S,
-    Kind.PULL: 0.0,
+    Kind.PULL: _DAY_S,
     Kind.TEMPORARY: _DAY_S,
     Kind.DAMAGED: _DAY_S,
     Kind.HINT: 0.0,

@@ -143,8 +143,10 @@ def remove_blobs(store: Store, digests: Sequence[str], *, in_use: InUse) -> dict
         StoreError: the store cannot be written to.
     """
     asides = {sha256: aside for sha256 in digests if (aside := store.blobs.move_aside(sha256))}
+    # In this order: of a pull that has ended by now, and is not in the first answer, the record is in the second.
+    needed = in_use()
     listing = store.records.scan()
-    reasons = reasons_to_stay(asides, Holdings(listing.snapshots, {}, len(listing.damaged), in_use()))
+    reasons = reasons_to_stay(asides, Holdings(listing.snapshots, {}, len(listing.damaged), needed))
     for sha256, aside in asides.items():
         if sha256 in reasons:
             store.blobs.move_back(aside, sha256)

@@ -216,6 +216,17 @@ def test_a_removal_that_was_killed_in_the_middle_is_finished_by_the_next(
     assert again.usage().blobs == 0
 
 
+def test_a_removal_that_was_killed_between_a_views_link_and_its_blob_leaves_no_hard_link(
+    store: Store, tmp_path: Path
+) -> None:
+    view = huggingface.link(store, bring(store, FILES), tmp_path / "hub")
+    for path in [path for path in view.folder.rglob("*") if path.is_symlink()]:
+        path.unlink()
+    removal = remove(store, current(store))
+    assert blobs(removal.stays) == []
+    assert store.usage().blobs == 0
+
+
 def test_removing_twice_is_no_error(store: Store) -> None:
     snapshot = bring(store, FILES)
     store.remove(snapshot, dry_run=False)

@@ -81,7 +81,8 @@ def owned(store: Store, snapshot: Snapshot, root: Path, going: Sequence[Snapshot
         link for other in going if other.manifest.repo == snapshot.manifest.repo for link in _links(store, other, root)
     }
     staying = {_first_hop(path) for path in files_below(repository.folder / "snapshots") if path not in gone}
-    blobs = {_first_hop(link) for link in links} - set(links) - staying
+    # By their own names too: a removal that was killed may have taken the links that led there.
+    blobs = ({_first_hop(link) for link in links} | set(_blobs(store, snapshot, repository))) - set(links) - staying
     heads = []
     tails = []
     if set(files_below(repository.commit)) <= set(links):
@@ -225,6 +226,15 @@ def _links(store: Store, snapshot: Snapshot, root: Path) -> list[Path]:
         if _is_ours(folder / entry.path, store.blob(entry.digests.sha256)):
             ours.append(folder / entry.path)
     return ours
+
+
+def _blobs(store: Store, snapshot: Snapshot, repository: _Repository) -> Iterator[Path]:
+    """The names in the cache's `blobs/` that are still ours."""
+    for entry in snapshot.entries:
+        assert entry.digests.sha256 is not None
+        blob = repository.blobs / _etag(entry)
+        if _is_ours(blob, store.blob(entry.digests.sha256)):
+            yield blob
 
 
 def _is_ours(link: Path, payload: Path) -> bool:
