@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,9 @@ from modelfetch.cli._output import format_bytes, print_json, print_table, say
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
+    from modelfetch.store import Snapshot, ViewPlace
     from modelfetch.store.summary import Summary
 
 _HEADINGS = ("REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "WHERE")
@@ -30,14 +32,15 @@ Examples:
 def command(*, verbose: bool, as_json: bool) -> None:
     """List the models in the store, the newest pull first.
 
-    VERIFIED says when `modelfetch verify` last read every byte; until then each was verified on arrival.
+    VERIFIED says when `modelfetch verify --deep` last read every byte; until then each was verified on arrival.
     """
     from modelfetch.config import load
     from modelfetch.store import Store
     from modelfetch.store.listing import read_summaries
     from modelfetch.store.summary import distinct_bytes
 
-    listing = read_summaries(Store.open(load().home, create=False).records)
+    store = Store.open(load().home, create=False)
+    listing = read_summaries(store.records)
     for record in listing.damaged:
         say(f"warning: `{record.path}` cannot be read; modelfetch verify says more", style="yellow")
     if as_json:
@@ -47,7 +50,7 @@ def command(*, verbose: bool, as_json: bool) -> None:
         say("nothing is here yet; modelfetch pull Qwen/Qwen3-0.6B brings a first model")
         return
     if verbose:
-        for line in _tree(listing.summaries):
+        for line in _tree(listing.summaries, _shown(store.snapshots())):
             click.echo(line)
     else:
         print_table(_HEADINGS, [_row(summary) for summary in listing.summaries])
@@ -86,8 +89,8 @@ def _day(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _tree(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Each snapshot, and below it with whom it shares bytes in the store, and where views show it."""
+def _tree(summaries: Sequence[Summary], shown: Mapping[Path, Sequence[str]]) -> Iterator[str]:
+    """Each snapshot, and below it with whom it shares bytes in the store, and what is `shown` of it elsewhere."""
     holders: defaultdict[str, list[int]] = defaultdict(list)
     for number, summary in enumerate(summaries):
         if not summary.plain:
@@ -95,7 +98,7 @@ def _tree(summaries: Sequence[Summary]) -> Iterator[str]:
                 holders[sha256].append(number)
     for number, summary in enumerate(summaries):
         yield f"{_name(summary)}  {format_bytes(summary.size_bytes)}  {_files(summary)} file(s)  {_where(summary)}"
-        below = [*_shares(summaries, number, holders), *_views(summary)]
+        below = [*_shares(summaries, number, holders), *shown.get(summary.folder, ())]
         for line in below[:-1]:
             yield f"├── {line}"
         for line in below[-1:]:
@@ -121,8 +124,24 @@ def _shares(summaries: Sequence[Summary], number: int, holders: dict[str, list[i
     ]
 
 
-def _views(summary: Summary) -> list[str]:
-    return [f"shown to {view.kind} in {view.root}" for view in summary.views]
+def _shown(snapshots: Iterable[Snapshot]) -> dict[Path, list[str]]:
+    """What views show of each snapshot, by its folder, as the disk has it now: other tools remove from their caches."""
+    return {
+        snapshot.folder: [_view(snapshot, place) for place in snapshot.views]
+        for snapshot in snapshots
+        if snapshot.views
+    }
+
+
+def _view(snapshot: Snapshot, place: ViewPlace) -> str:
+    from modelfetch.store.views import registry
+
+    gone = len(registry.missing(snapshot, place))
+    if not gone:
+        return f"shown to {place.kind} in {place.root}"
+    again = f"modelfetch link {snapshot.reference} --to {place.name}"
+    left = f"{len(snapshot.paths) - gone} of {len(snapshot.paths)} files"
+    return f"shown to {place.kind} in {place.root}: {left}, another program took the rest; {again}"
 
 
 def _document(summary: Summary) -> dict[str, Any]:

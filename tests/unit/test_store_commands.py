@@ -98,6 +98,18 @@ def test_ls_shows_who_shares_what_and_which_views_there_are(
     ]
 
 
+def test_ls_says_what_another_program_took_from_a_view(
+    store: Store, snapshot: Snapshot, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    view = huggingface.link(store, snapshot, tmp_path / "hub")
+    (view.folder / "config.json").unlink()
+    assert run(["ls", "-v"]) == 0
+    assert capfd.readouterr().out.splitlines()[1] == (
+        f"└── shown to huggingface in {tmp_path / 'hub'}: 1 of 2 files, another program took the rest; "
+        "modelfetch link huggingface:owner/name --to huggingface"
+    )
+
+
 def test_ls_json_has_the_keys_of_the_contract(
     store: Store, snapshot: Snapshot, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,7 +185,7 @@ def test_rm_asks_on_a_terminal_and_takes_no_for_an_answer(
 def test_verify_ends_with_status_8_and_names_the_file(
     store: Store, snapshot: Snapshot, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["verify"]) == 0
+    assert run(["verify", "--deep"]) == 0
     assert "read 1.2 MB: every file is as it was pulled" in capfd.readouterr().err
     damage(store, FILES["model.safetensors"])
     assert run(["verify", "owner/name"]) == 8
@@ -204,13 +216,16 @@ def test_verify_json_is_one_document(store: Store, snapshot: Snapshot, capfd: py
     assert run(["verify", "--json"]) == 8
     document = json.loads(capfd.readouterr().out)
     assert document["ok"] is False
-    assert document["checked_bytes"] == SIZE
+    assert document["checked_bytes"] + document["known_bytes"] == SIZE
+    assert document["checked_bytes"] == len(FILES["config.json"])
     assert [finding["path"] for finding in document["findings"]] == ["config.json"]
 
 
-def test_verify_quick_reads_nothing_that_did_not_change(snapshot: Snapshot, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "--quick"]) == 0
-    assert "read 0 B" in capfd.readouterr().err
+def test_verify_knows_what_did_not_change_since_it_was_read(
+    snapshot: Snapshot, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify"]) == 0
+    assert "read 0 B, 1.2 MB unchanged since they were read: every file" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.listing import main, make_store
 from modelfetch.store import FolderDestination, Store, ViewPlace
 from modelfetch.store.listing import HINT, read_summaries
 from modelfetch.store.records import Records
@@ -113,3 +114,12 @@ def test_a_shared_blob_counts_once_and_a_plain_folders_file_where_it_is(store: S
     bring(store, FILES, manifest_of(FILES, commit=OTHER_COMMIT))
     deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES, repo="owner/plain"))
     assert distinct_bytes(read_summaries(store.records).summaries) == 2 * 120_002
+
+
+def test_the_benchmark_lists_what_it_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_store(tmp_path / "many", 20, 3)
+    summaries = read_summaries(Records(tmp_path / "many")).summaries
+    assert [summary.files for summary in summaries] == [3] * 20
+    assert len({sha256 for summary in summaries for sha256 in summary.blobs}) == 20 + 2 * 2
+    assert main(["--models", "2", "--files", "1", "-n", "1"]) == 0
+    assert capfd.readouterr().out.startswith("2 models, 2 files, median of 1\n  ls, the first time ")
