@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfetch import hashing
+from modelfetch.hashing import Hasher, Pieces
 from modelfetch.manifest import Digests, Entry
+from modelfetch.planning.scheduler import PIECE as SCHEDULED_PIECE
 from modelfetch.planning.spans import Span
 from modelfetch.transfer.hashing import RunningDigest, digests_of, matches, new_buffer
 from modelfetch.transfer.owner import Claim, Watch, claim
@@ -70,6 +74,59 @@ def test_a_file_that_became_shorter_is_noticed_and_not_waited_for(tmp_path: Path
     file.data.write_bytes(b"x" * 10)
     with pytest.raises(OSError, match="shorter than it was written"):
         RunningDigest(Entry("a", 100)).catch_up(file, 100, new_buffer())
+    file.close()
+
+
+PIECE = 8
+PLACES = st.integers(0, 5 * PIECE)
+
+
+@given(st.binary(min_size=PIECE + 1, max_size=5 * PIECE), st.sets(PLACES), st.lists(PLACES))
+def test_wrong_pieces_are_met_one_by_one_and_hashing_goes_on_behind_them(
+    content: bytes, places: set[int], frontiers: list[int]
+) -> None:
+    size, wrong = len(content), {place for place in places if place < len(content)}
+    entry = Entry("a", size, digests(content))
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(hashing, "PIECE", PIECE)
+        running = RunningDigest(entry, known(content))
+        file, buffer = opened(Path(folder), size), memoryview(bytearray(3))
+        file.write(memoryview(bytes(byte ^ (place in wrong) for place, byte in enumerate(content))), 0)
+        met = []
+        for frontier in [*sorted(min(size, frontier) for frontier in frontiers), size]:
+            while piece := running.catch_up(file, frontier, buffer):
+                assert running.position == running.proven == piece.start
+                met.append(piece.start)
+                file.write(memoryview(content[piece.start : piece.stop]), piece.start)
+        file.close()
+        assert met == sorted({place // PIECE * PIECE for place in wrong})
+        assert running.digests() == digests(content)
+        assert running.pieces() == known(content)
+
+
+def known(content: bytes) -> Pieces:
+    hasher = Hasher(len(content), with_git_sha1=False)
+    hasher.update(content)
+    pieces = hasher.pieces()
+    assert pieces is not None
+    return pieces
+
+
+@pytest.mark.parametrize("comparing_ends", [True, False])
+def test_what_is_known_is_not_believed_of_another_file_or_any_more(tmp_path: Path, comparing_ends: bool) -> None:
+    content = random.Random(1).randbytes(SCHEDULED_PIECE + 1)
+    other = bytes([content[0] ^ 1]) + content[1:]
+    listed = content if comparing_ends else other
+    file, running = (
+        opened(tmp_path / "p", len(content)),
+        RunningDigest(Entry("a", len(content), digests(listed)), known(content)),
+    )
+    file.write(memoryview(other), 0)
+    if comparing_ends:
+        assert running.catch_up(file, len(content), new_buffer())
+        running.compare_no_more()
+    assert running.catch_up(file, len(content), new_buffer()) is None
+    assert running.digests().sha256 == digests(other).sha256
     file.close()
 
 

@@ -19,7 +19,7 @@ from modelfetch.errors import StoreError
 from modelfetch.planning.spans import Span, SpanSet
 from modelfetch.transfer import journal, partial
 from modelfetch.transfer.owner import Claim, Watch, claim
-from modelfetch.transfer.partial import Partial, resumable_bytes
+from modelfetch.transfer.partial import Partial, resumable_bytes, take_over
 
 SIZE = 1000
 BYTES = bytes(range(256)) * 4
@@ -301,3 +301,56 @@ def test_what_a_killed_process_had_noted_is_found_at_once(tmp_path: Path) -> Non
     assert file.found == SpanSet([Span(0, 100)])
     assert content(file, 0, 100) == b"x" * 100
     close(file)
+
+
+def salvaged(folder: Path, size: int = SIZE) -> Path:
+    path = folder / "damaged"
+    path.write_bytes(BYTES[:size])
+    return path
+
+
+@pytest.mark.parametrize("size", [1, SIZE - 1, SIZE, SIZE + 1])
+def test_what_is_left_of_a_damaged_file_is_taken_over_as_if_it_had_been_fetched(tmp_path: Path, size: int) -> None:
+    claimed = owned(tmp_path / "p")
+    take_over(salvaged(tmp_path, size), tmp_path / "p", SIZE)
+    file = Partial(tmp_path / "p", SIZE, claimed)
+    here = min(size, SIZE)
+    assert file.found == SpanSet([Span(0, here)])
+    assert content(file, 0, here) == BYTES[:here]
+    assert file.data.stat().st_size == SIZE
+    close(file)
+    assert resumable_bytes(tmp_path / "p", SIZE) == here
+    assert not (tmp_path / "damaged").exists()
+
+
+def test_of_an_empty_file_nothing_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    take_over(salvaged(tmp_path, 0), tmp_path / "p", SIZE)
+    assert resumable_bytes(tmp_path / "p", SIZE) == 0
+    assert not any((tmp_path / "p").iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EACCES])
+def test_whoever_is_stopped_before_the_rename_has_lost_nothing_and_vouches_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    file = opened(tmp_path / "p")
+    close(file)
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    if code == errno.EXDEV:
+        take_over(salvaged(tmp_path), tmp_path / "p", SIZE)
+    else:
+        with pytest.raises(PermissionError):
+            take_over(salvaged(tmp_path), tmp_path / "p", SIZE)
+    monkeypatch.undo()
+    assert (tmp_path / "damaged").read_bytes() == BYTES[:SIZE]
+    assert resumable_bytes(tmp_path / "p", SIZE) == 0
+    for _ in range(2):
+        # What is made in the place of the data is not what that journal told of.
+        file = opened(tmp_path / "p")
+        assert not file.found
+        close(file)

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from modelfetch.errors import StoreError
-from modelfetch.manifest import Entry
+from modelfetch.manifest import Digests, Entry
 from modelfetch.reference import parse
 from modelfetch.store import Snapshot, Store, ViewPlace
 from modelfetch.store.views import folder, huggingface, modelscope, registry
@@ -45,6 +45,20 @@ def current(store: Store) -> Snapshot:
 
 
 class TestHuggingFace:
+    def test_a_file_without_a_git_sha1_is_shown_as_a_large_one(self, store: Store, tmp_path: Path) -> None:
+        manifest = manifest_of(FILES, hub="modelscope")
+        entries = [replace(entry, digests=Digests(entry.digests.sha256), lfs=False) for entry in manifest.entries]
+        snapshot = bring(store, FILES, replace(manifest, entries=tuple(entries)))
+        view = huggingface.link(store, snapshot, tmp_path / "hub")
+        assert contents(view.folder) == FILES
+        assert {path.name for path in (tmp_path / "hub" / REPOSITORY / "blobs").iterdir()} == {
+            digests_of(content).sha256 for content in FILES.values()
+        }
+        tree = json.loads((tmp_path / "hub" / REPOSITORY / "trees" / f"{COMMIT}.json").read_text())
+        assert {path: file["lfs_sha256"] for path, file in tree["files"].items()} == {
+            path: digests_of(content).sha256 for path, content in FILES.items()
+        }
+
     def test_the_layout_is_the_clients_own(self, store: Store, snapshot: Snapshot, tmp_path: Path) -> None:
         view = huggingface.link(store, snapshot, tmp_path / "hub")
         repository = tmp_path / "hub" / REPOSITORY

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import UsageError
+from modelfetch.pull.repair import repair
+from modelfetch.store import Store
+from modelfetch.verify import verify
 from tests.pulling import MIB, REPO, endpoint, noise, published_blobs, pull, settings
 from tests.simulator import FakeHub
 
@@ -81,3 +84,21 @@ def test_on_another_disk_what_the_store_has_is_copied_and_not_fetched(tmp_path: 
         pull(given, local_dir=other_disk / "model")
         assert hub.bytes_sent() == sent
         assert plain(other_disk / "model") == FILES
+
+
+def test_a_file_that_rotted_on_another_disk_is_mended_by_piece(tmp_path: Path, other_disk: Path) -> None:
+    files = {"weights.data": noise(9 * MIB, seed=5)}
+    with FakeHub({REPO: files}) as hub:
+        given = settings(tmp_path, endpoint(hub.url))
+        pull(given, local_dir=other_disk)
+        file = other_disk / "weights.data"
+        status, content = file.stat(), bytearray(file.read_bytes())
+        content[5 * MIB] ^= 1
+        file.write_bytes(content)
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        sent = hub.bytes_sent()
+        report = verify(Store.open(given.home), repair=lambda snapshot, paths: repair(snapshot, paths, settings=given))
+        assert report.ok
+        assert [finding.where for finding in report.findings] == ["first in bytes 4194304-8388607"]
+        assert hub.bytes_sent() - sent == 4 * MIB
+        assert plain(other_disk) == files

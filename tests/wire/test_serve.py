@@ -6,11 +6,12 @@ import hashlib
 import http.client
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelfetch.manifest import Facts
+from modelfetch.manifest import Digests, Facts
 from modelfetch.serve import Server
 from modelfetch.serve import connection as connection_module
 from modelfetch.serve import huggingface as huggingface_dialect
@@ -54,6 +55,17 @@ class TestHuggingFace:
         assert set(rows) == set(FILES)
         assert rows["model.safetensors"]["lfs"]["sha256"] == LARGE_SHA256
         assert rows["config.json"]["blobId"] == hashlib.sha1(b"blob 2\0{}").hexdigest()
+
+    def test_a_file_whose_git_sha1_nobody_computed_is_served_as_a_large_one(self, tmp_path: Path) -> None:
+        snapshot = write_snapshot(tmp_path, REPO, {"big.txt": b"big"})
+        sha256 = hashlib.sha256(b"big").hexdigest()
+        (entry,) = snapshot.manifest.entries
+        manifest = replace(snapshot.manifest, entries=(replace(entry, digests=Digests(sha256)),))
+        with Server(FolderCatalogue([replace(snapshot, manifest=manifest)])) as server:
+            (row,) = fetch(f"{server.url}/api/models/{REPO}?blobs=true").json["siblings"]
+            assert row["lfs"]["sha256"] == sha256
+            headers = fetch(f"{server.url}/{REPO}/resolve/main/big.txt").headers
+            assert headers["etag"] == headers["x-linked-etag"] == f'"{sha256}"'
 
     def test_info_without_blobs_has_names_only(self, server: Server) -> None:
         rows = fetch(f"{server.url}/api/models/{REPO}").json["siblings"]

@@ -1,0 +1,120 @@
+"""What is left of a damaged payload: taken out of its name, made nobody else's, and never lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.errors import DiskFullError
+from modelfetch.manifest import Digests
+from modelfetch.store import FolderDestination, Store
+from modelfetch.store.tree import Tree
+from tests.stored import deliver, digests_of, manifest_of, write_data
+
+CONTENT = b"some weights" * 1000
+DAMAGED = b"X" + CONTENT[1:]
+DIGESTS = digests_of(CONTENT)
+SHA256 = str(DIGESTS.sha256)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "home")
+
+
+@pytest.fixture
+def blob(store: Store) -> Path:
+    """A payload whose bytes rotted."""
+    blob = store.publish(write_data(store.partial(DIGESTS), CONTENT), DIGESTS)
+    blob.chmod(0o644)
+    blob.write_bytes(DAMAGED)
+    blob.chmod(0o444)
+    return blob
+
+
+def test_it_leaves_its_name_and_can_be_written_to(store: Store, blob: Path) -> None:
+    inode = blob.stat().st_ino
+    salvaged = store.blobs.salvage(DIGESTS)
+    assert salvaged is not None
+    assert not blob.exists()
+    assert salvaged.read_bytes() == DAMAGED
+    assert salvaged.stat().st_ino == inode, "nothing is copied that is nobody else's"
+    assert stat.S_IMODE(salvaged.stat().st_mode) == 0o644
+
+
+def test_one_that_was_set_aside_before_is_found_too(store: Store, blob: Path) -> None:
+    assert store.blobs.set_damaged_aside(SHA256)
+    salvaged = store.blobs.salvage(DIGESTS)
+    assert salvaged is not None
+    assert salvaged.read_bytes() == DAMAGED
+
+
+def test_one_that_another_cache_has_a_name_of_is_copied(store: Store, blob: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.hardlink_to(blob)
+    salvaged = store.blobs.salvage(DIGESTS)
+    assert salvaged is not None
+    assert salvaged.stat().st_ino != elsewhere.stat().st_ino
+    salvaged.write_bytes(CONTENT)
+    assert elsewhere.read_bytes() == DAMAGED
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o444
+
+
+def test_where_nothing_is_left_nothing_is_salvaged(store: Store, blob: Path) -> None:
+    assert store.blobs.salvage(digests_of(b"other")) is None
+    assert store.blobs.salvage(Digests(git_sha1=DIGESTS.git_sha1)) is None
+    blob.unlink()
+    blob.mkdir()
+    assert store.blobs.salvage(DIGESTS) is None
+    assert blob.is_dir(), "what is no file is left to whoever publishes"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_copy_that_cannot_be_made_loses_nothing(
+    store: Store, blob: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (tmp_path / "elsewhere").hardlink_to(blob)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("modelfetch.store.links.shutil.copyfile", refuse)
+    if code == errno.EIO:
+        assert store.blobs.salvage(DIGESTS) is None
+    else:
+        with pytest.raises(DiskFullError):
+            store.blobs.salvage(DIGESTS)
+    assert (store.blobs.root / "damaged" / SHA256).read_bytes() == DAMAGED
+    assert not any((store.blobs.root / ".temporary").iterdir())
+
+
+def test_in_a_plain_folder_only_what_rotted_is_taken_for_damaged(store: Store, tmp_path: Path) -> None:
+    files = {"weights.dat": CONTENT, "notes.dat": CONTENT}
+    deliver(FolderDestination(store, tmp_path / "mine"), files, manifest_of(files))
+    for name in files:
+        status = (tmp_path / "mine" / name).stat()
+        (tmp_path / "mine" / name).write_bytes(DAMAGED)
+        os.utime(tmp_path / "mine" / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(tmp_path / "mine/notes.dat", (1, 1))
+    tree = Tree(tmp_path / "mine")
+    for name in files:
+        tree.set_aside(name, SHA256)
+    assert (tmp_path / "mine/notes.dat.saved").read_bytes() == DAMAGED
+    assert not (tmp_path / "mine/weights.dat").exists()
+    assert not (tmp_path / "mine/weights.dat.saved").exists()
+    entry = manifest_of(files).entries[0]
+    salvaged = FolderDestination(store, tmp_path / "mine").salvage(entry)
+    assert salvaged == tmp_path / "mine/.modelfetch/damaged" / SHA256
+    assert salvaged.read_bytes() == DAMAGED
+
+
+def test_a_file_of_another_commit_is_not_taken_for_a_damaged_one(store: Store, tmp_path: Path) -> None:
+    files = {"weights.dat": CONTENT}
+    deliver(FolderDestination(store, tmp_path / "mine"), files, manifest_of(files))
+    Tree(tmp_path / "mine").set_aside("weights.dat", "0" * 64)
+    assert (tmp_path / "mine/weights.dat.saved").read_bytes() == CONTENT
