@@ -194,7 +194,7 @@ ROWS = (
             "sha256sum": (
                 "sh -c 'find .cache/modelfetch/blobs-v1/sha256 -type f -print0 | xargs -0 -n1 -P$CORES sha256sum'"
             ),
-            "modelfetch": f"modelfetch verify hf:{REPO}",
+            "modelfetch": f"modelfetch verify --deep hf:{REPO}",
         },
         (WallAtMost(1 / 0.9, ("sha256sum",)),),
         before=Before.COLD_PULL,

@@ -171,7 +171,7 @@ class _Demo:
         return (f"0 bytes fetched: the digests are known, and {here} on the disk serve both names",)
 
     def verify(self) -> tuple[str, ...]:
-        report = self._run("verify", home=self._pulled)
+        report = self._run("verify", "--deep", home=self._pulled)
         _expect(report["ok"], "what was pulled is whole", report)
         return (f"{format_bytes(report['checked_bytes'])} read, and every file is what it was",)
 

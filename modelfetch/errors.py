@@ -47,7 +47,7 @@ class UsageError(ModelfetchError):
 
 
 class ConfigError(ModelfetchError):
-    """A mirrors.yaml or an environment variable holds something that cannot be used."""
+    """A mirrors.yaml, a lock file or an environment variable holds something that cannot be used."""
 
     exit_status = 3
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "pull": "Bring a model: fast, whole, verified, kept once.",
     "ls": "List the models in the store.",
     "path": "Print the folder of a model, and nothing else.",
-    "verify": "Check every byte of what was pulled.",
+    "verify": "Find what is damaged, or not as it is locked; mend it.",
     "rm": "Remove models from the store.",
     "prune": "Make room in the store.",
     "link": "Make a view of a model for another tool, or in a folder.",

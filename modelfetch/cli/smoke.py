@@ -57,7 +57,7 @@ _PHASES = {
 def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: float | None, **choices: Any) -> int:
     """Load a model in a process of its own and make it work: PASS, WARN, FAIL or SKIP, and why.
 
-    A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify` tells.
+    A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify --deep` tells.
     """
     from modelfetch.smoke import SmokeOptions, Verdict
     from modelfetch.store import Store

@@ -1,9 +1,11 @@
-"""`modelfetch verify`: reads every byte again, says what is damaged, mends it when asked to."""
+"""`modelfetch verify`: says what is damaged or not as it is locked, mends it when asked to."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,12 +15,15 @@ from modelfetch.cli._output import format_bytes, print_json, say
 from modelfetch.errors import DigestMismatchError
 
 if TYPE_CHECKING:
+    from modelfetch.store import Snapshot, Store
     from modelfetch.verify import Checked, Finding, VerifyReport
 
 _EPILOG = """\b
 Examples:
   modelfetch verify
   modelfetch verify Qwen/Qwen3-0.6B --repair
+  modelfetch verify --deep
+  modelfetch verify --locked models.lock
 """
 _COLOURS = {"error": "red", "warning": "yellow", "info": None}
 
@@ -26,26 +31,41 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": None}
 @click.command(epilog=_EPILOG)
 @click.argument("references", metavar="[REF...]", nargs=-1)
 @click.option("--repair", is_flag=True, help="Fetch again what is damaged, from any source that has its digest.")
-@click.option("--deep/--quick", default=True, help="Read every byte (default), or only files that changed since.")
+@click.option("--deep", is_flag=True, help="Read every byte again, also of files that did not change since.")
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also find what this lock file names and is not here; of REF or of all its models.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
 @click.option("-q", "--quiet", is_flag=True, help="No progress; findings only.")
 @click.pass_context
-def command(
-    context: click.Context, *, references: tuple[str, ...], repair: bool, deep: bool, as_json: bool, quiet: bool
+def command(  # noqa: PLR0913 - one parameter for each option
+    context: click.Context,
+    *,
+    references: tuple[str, ...],
+    repair: bool,
+    deep: bool,
+    locked: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Check every byte of what was pulled, of everything or of REF, without a network.
+    """Check every file of what was pulled, of everything or of REF, without a network; open it as a loader would.
 
-    Ends with exit status 8 when something is damaged and was not repaired.
+    A file whose size and time are as they were when it was last read is known, and not read again but with --deep.
+
+    Ends with exit status 8 when something is damaged, or not as it is locked, and was not repaired.
     """
-    from modelfetch.cli._stored import matching
     from modelfetch.config import load
     from modelfetch.store import Store
     from modelfetch.verify import verify
 
     store = Store.open(load().home, create=False)
-    snapshots = matching(store, references) if references else None
+    snapshots, differing = _chosen(store, references, locked)
     with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
         report = verify(store, snapshots, repair=_repair if repair else None, deep=deep, listener=bar)
+    report = report.with_findings(differing)
     if as_json:
         print_json(report.to_json())
     else:
@@ -56,6 +76,23 @@ def command(
         if not repair and any(finding.can_be_repaired for finding in report.findings):
             say("hint: modelfetch verify --repair")
         context.exit(DigestMismatchError.exit_status)
+
+
+def _chosen(
+    store: Store, references: tuple[str, ...], locked: Path | None
+) -> tuple[Sequence[Snapshot] | None, Sequence[Finding]]:
+    """What is to be verified, None for everything; and where that is not what the lock file names."""
+    if locked is None:
+        from modelfetch.cli._stored import matching
+
+        return (matching(store, references) if references else None), ()
+    from modelfetch import lock
+    from modelfetch.reference import parse
+    from modelfetch.verify import hold_to_lock
+
+    models = lock.read(locked).meant_by(tuple(map(parse, references)), where=str(locked))
+    held = hold_to_lock(models, store.snapshots(), where=str(locked))
+    return held.snapshots, held.findings
 
 
 def _repair(snapshot: Any, paths: frozenset[str]) -> None:
@@ -69,11 +106,13 @@ def _tell(report: VerifyReport) -> None:
     for line, severity in {_line(finding): finding.severity for finding in report.findings}.items():
         click.echo(click.style(line, fg=_COLOURS[severity.value]))
     read = f"read {format_bytes(report.checked_bytes)}"
+    if report.known_bytes:
+        read += f", {format_bytes(report.known_bytes)} unchanged since they were read"
     if report.ok:
         say(f"{read}: every file is as it was pulled", style="green")
     else:
         damaged = {(finding.repo, finding.path) for finding in report.findings if finding.remains}
-        say(f"{read}: {len(damaged)} file(s) damaged", style="red")
+        say(f"{read}: {len(damaged)} file(s) damaged or missing", style="red")
 
 
 def _line(finding: Finding) -> str:

@@ -162,7 +162,7 @@ def _open_whole(span: FileSpan) -> BinaryIO:
         file = span.path.open("rb", buffering=0)
     except OSError as error:
         raise StoreError(
-            f"`{span.path}` cannot be read", facts={"why": error.strerror}, hint="modelfetch verify"
+            f"`{span.path}` cannot be read", facts={"why": error.strerror}, hint="modelfetch verify --deep"
         ) from error
     size = os.fstat(file.fileno()).st_size
     if size != span.size:

@@ -43,7 +43,7 @@ class Subject:
         """What mends damaged files: a snapshot's digests are known, a plain folder's are not."""
         if self.commit is None:
             return "pull it again: modelfetch pull OWNER/NAME --local-dir DIR"
-        return f"modelfetch verify {self.name} --repair"
+        return f"modelfetch verify {self.name} --deep --repair"
 
 
 @dataclass(frozen=True)

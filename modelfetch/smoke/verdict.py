@@ -53,7 +53,7 @@ class Case:
 
     observations: tuple[Observation, ...]
     allow_random: bool = False
-    repair: str = "modelfetch verify --repair"
+    repair: str = "modelfetch verify --deep --repair"
 
     def last(self, kind: type[Seen]) -> Seen | None:
         """The last observation of a kind."""

@@ -15,6 +15,7 @@ import json
 import os
 import stat
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,15 @@ class Blobs:
             return None
         return found
 
+    def is_known(self, sha256: str, size: int) -> bool:
+        """Whether the payload is as it was when it was last known to be whole. Reads its stamp, never the payload."""
+        try:
+            status = self.path(sha256).lstat()
+        except OSError:
+            return False
+        stamp = self._read_stamp(sha256)
+        return stat.S_ISREG(status.st_mode) and status.st_size == size and stamp is not None and stamp.fits(status)
+
     def publish(self, data: Path, digests: Digests, pieces: Pieces | None = None) -> Path:
         """Move `data` in under its sha256, or drop it when a whole payload is there already.
 
@@ -133,6 +143,11 @@ class Blobs:
                 write_hint(f"{sha256}\n", self._hint("git-sha1", git_sha1), self._temporaries)
         except OSError:
             return
+
+    def distrust(self, sha256: str) -> None:
+        """Forget that the payload was known to be whole: whoever looks for it reads it. A read-only store does not."""
+        with suppress(OSError):
+            self._hint("verified", sha256).unlink(missing_ok=True)
 
     def set_damaged_aside(self, sha256: str) -> Path | None:
         """Take a damaged payload out of its final name; where it went, None when there is none.

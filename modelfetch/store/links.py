@@ -102,7 +102,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
         raise DigestMismatchError(
             f"`{source}` is damaged",
             facts={"expected": sha256, "got": got},
-            hint="modelfetch verify --repair",
+            hint="modelfetch verify --deep --repair",
         )
 
 

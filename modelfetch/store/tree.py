@@ -16,7 +16,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
@@ -33,7 +33,9 @@ STATE_FOLDER = ".modelfetch"
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What a file was when it was known to hold these bytes; `linked` when it is a hard link of a payload."""
+    """What a file was when it was known to hold these bytes; `linked` when it is a hard link of a payload, `damaged`
+    when it was found not to hold them any more while it was like that.
+    """
 
     path: str
     size: int
@@ -42,6 +44,7 @@ class _Stamp:
     sha256: str
     git_sha1: str | None
     linked: bool
+    damaged: bool = False
 
     def fits(self, status: os.stat_result) -> bool:
         return (self.size, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
@@ -85,7 +88,7 @@ class Tree:
             if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
                 return None
             stamp = self._stamps.get(path)
-            if stamp is not None and stamp.fits(status):
+            if stamp is not None and stamp.fits(status) and not stamp.damaged:
                 digests = Digests(stamp.sha256, stamp.git_sha1)
                 return digests if digests.agree(entry.digests) else None
             hashed = hash_file(file, with_git_sha1=wants_git_sha1(entry.digests, entry.size))
@@ -108,6 +111,18 @@ class Tree:
     def ours(self, *, below: str) -> list[Path]:
         """The files under `below` that are still what was put there."""
         return [self.root / path for path in self._stamps if path.startswith(below) and self.is_ours(path)]
+
+    def is_known(self, path: str, entry: Entry) -> bool:
+        """Whether the file at `path` is as it was when it was last known to hold the entry's bytes. Reads no file."""
+        stamp = self._stamps.get(path)
+        if stamp is None or stamp.damaged or not self.is_ours(path):
+            return False
+        return stamp.size == entry.size and Digests(stamp.sha256, stamp.git_sha1).agree(entry.digests) is True
+
+    def distrust(self, path: str) -> None:
+        """Forget that the file at `path` was known to hold its bytes: whoever looks for it reads it."""
+        if path in self._stamps:
+            self._append(replace(self._stamps[path], damaged=True))
 
     def is_stale_link(self, path: str, payload: Path) -> bool:
         """Whether the file at `path` was made as a hard link of a payload that has been replaced since."""
@@ -180,10 +195,13 @@ class Tree:
         stamp = _Stamp(
             path, status.st_size, status.st_mtime_ns, status.st_ino, digests.sha256, digests.git_sha1, linked
         )
+        self._append(stamp)
+
+    def _append(self, stamp: _Stamp) -> None:
         # The newline goes first: a line that a crash tore then spoils itself only.
         line = b"\n" + json.dumps(asdict(stamp)).encode()
         with self._lock:
-            self._stamps[path] = stamp
+            self._stamps[stamp.path] = stamp
             try:
                 self.state.mkdir(parents=True, exist_ok=True)
                 with self.log.open("ab", buffering=0) as log:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -42,6 +42,9 @@ class Problem(StrEnum):
     BAD_JSON = "bad json"
     LEFT_OUT = "left out"
     PICKLE = "pickle"
+    MISSING_MODEL = "missing model"
+    NOT_PULLED = "not pulled"
+    NOT_AS_LOCKED = "not as locked"
     GONE_FROM_VIEW = "gone from view"
 
 
@@ -81,9 +84,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The end of a verification. `repair_errors` are why something could not be mended."""
+    """The end of a verification. `known_bytes` were not read: they are as they were when they were last read.
+
+    `repair_errors` are why something could not be mended.
+    """
 
     checked_bytes: int
+    known_bytes: int
     findings: tuple[Finding, ...]
     repair_errors: tuple[ModelfetchError, ...] = ()
 
@@ -91,11 +98,16 @@ class VerifyReport:
     def ok(self) -> bool:
         return not any(finding.remains for finding in self.findings)
 
+    def with_findings(self, findings: Iterable[Finding]) -> VerifyReport:
+        """This report with what was found otherwise."""
+        return replace(self, findings=ordered((*self.findings, *findings)))
+
     def to_json(self) -> dict[str, Any]:
         """The document of `modelfetch verify --json`."""
         return {
             "ok": self.ok,
             "checked_bytes": self.checked_bytes,
+            "known_bytes": self.known_bytes,
             "findings": [
                 {
                     "repo": finding.repo,

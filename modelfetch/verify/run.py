@@ -1,7 +1,9 @@
 """One verification from beginning to end: what to read, reading it, opening it, mending it, remembering it.
 
-- A blob is read once, however many snapshots share it, and never stops the reading of another one.
-- Plain verification removes and changes nothing; it only remembers what it found right.
+- A blob is read once, however many snapshots share it, and never stops the reading of another one. One that is as it
+  was when it was last read is not read again, unless it is asked for: bits may rot under an unchanged time.
+- Plain verification removes and changes nothing; it only remembers what it found right, and trusts no more in what it
+  found wrong.
 - Mending: the damaged file leaves its name, the caller's function fetches it, and it is proven again before it counts.
 - Nothing here needs a network; only the caller's function may.
 """
@@ -22,6 +24,7 @@ from modelfetch.store.pieces import PieceLists
 from modelfetch.store.tree import Tree
 from modelfetch.store.views import registry
 from modelfetch.verify.contents import check_contents
+from modelfetch.verify.known import Known
 from modelfetch.verify.reading import Reading, Target, read_all
 from modelfetch.verify.report import Finding, Problem, Severity, VerifyReport, ordered
 
@@ -53,8 +56,8 @@ def verify(
 ) -> VerifyReport:
     """Check `snapshots`, or everything in the store when there are none given.
 
-    `deep` reads every byte; otherwise only what does not fit the stamp of when it was last read. `listener` is called
-    from several threads. With `repair`, what is damaged is set aside and fetched again by that function.
+    `deep` reads every byte; otherwise what fits the stamp of when it was last read is known. `listener` is called from
+    several threads. With `repair`, what is damaged is set aside and fetched again by that function.
 
     Raises:
         StoreError: something is to be mended in a store that cannot be written to.
@@ -76,7 +79,8 @@ def verify(
         if deep and not bad:
             store.note_verified(snapshot)
     checked_bytes = sum(reading.read_bytes for reading in readings.values())
-    return VerifyReport(checked_bytes, ordered(findings), tuple(errors))
+    known_bytes = sum(target.size for target in {use.target for use in work} - readings.keys())
+    return VerifyReport(checked_bytes, known_bytes, ordered(findings), tuple(errors))
 
 
 @dataclass(frozen=True)
@@ -130,12 +134,18 @@ def _read(
 ) -> dict[Target, Reading]:
     """Read each target once, and stamp the payloads that are right."""
     by_target = {use.target: use for use in uses}
-    targets = [target for target, use in by_target.items() if deep or not _is_whole(store, use.snapshot, use.entry)]
+    known = Known(store)
+    targets = [
+        target for target, use in by_target.items() if deep or not known.is_known(use.snapshot, use.entry, target.path)
+    ]
     total = sum(target.size for target in targets)
     readings = read_all(targets, jobs, lambda target, count: listener(Checked(target.path, count, total)))
     for reading in readings:
-        if reading.problem is None and reading.status is not None:
-            _remember(store, by_target[reading.target], reading.status, reading.pieces)
+        use = by_target[reading.target]
+        if reading.problem is not None:
+            _distrust(store, use)
+        elif reading.status is not None:
+            _remember(store, use, reading.status, reading.pieces)
     return {reading.target: reading for reading in readings}
 
 
@@ -145,6 +155,14 @@ def _remember(store: Store, use: _Use, status: os.stat_result, pieces: Pieces | 
         store.blobs.stamp(use.entry.digests, status)
     if pieces is not None:
         _piece_lists(store, use).keep(pieces)
+
+
+def _distrust(store: Store, use: _Use) -> None:
+    """What was found wrong is not known any more, though size and time may fit: a pull and a repair find it, too."""
+    if use.snapshot.plain:
+        Tree(use.snapshot.folder).distrust(use.entry.path)
+    elif use.target.path == store.blob(use.target.sha256):
+        store.blobs.distrust(use.target.sha256)
 
 
 def _piece_lists(store: Store, use: _Use) -> PieceLists:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from tests.models import smollm2_folder
 from tests.simulator import FakeHub
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+# Version 3, no tensors, no values: `verify` opens it.
+_EMPTY_GGUF = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8)
 
 # What vllm is told to serve must be a folder with a model in it.
 _VLLM = '#!/bin/sh\n[ "$1" = serve ] && [ -f "$2/config.json" ]\n'
@@ -112,8 +116,8 @@ def _repos(smollm2: Path) -> dict[str, dict[str, bytes | Path]]:
         "HuggingFaceTB/SmolLM2-135M-Instruct": {**small, "model.safetensors": smollm2 / "model.safetensors"},
         "Qwen/Qwen3-0.6B": small,
         "bartowski/Qwen2.5-7B-Instruct-GGUF": {
-            "Qwen2.5-7B-Instruct-Q4_K_M.gguf": b"GGUF",
-            "Qwen2.5-7B-Instruct-Q8_0.gguf": b"GGUF",
+            "Qwen2.5-7B-Instruct-Q4_K_M.gguf": _EMPTY_GGUF,
+            "Qwen2.5-7B-Instruct-Q8_0.gguf": _EMPTY_GGUF,
         },
     }
 

@@ -148,7 +148,7 @@ def test_a_pass_of_a_plain_folder_says_what_it_does_not_prove() -> None:
 
 def test_a_snapshot_is_mended_by_its_digests() -> None:
     report = render(make_result(SUBJECT, FAULTS["cut short"].observations))
-    assert "do: modelfetch verify owner/name --repair" in report
+    assert "do: modelfetch verify owner/name --deep --repair" in report
 
 
 def test_commands_to_a_terminal_are_shown_and_not_sent() -> None:

@@ -310,6 +310,69 @@ def test_quick_reads_only_what_does_not_fit_its_stamp(store: Store, snapshot: Sn
     assert report.checked_bytes == len(WEIGHTS)
 
 
+def test_what_is_known_is_counted_and_not_read(store: Store, snapshot: Snapshot) -> None:
+    os.utime(blob(store, WEIGHTS), (1, 1))
+    report = verify(store, deep=False)
+    assert (report.checked_bytes, report.known_bytes) == (len(WEIGHTS), snapshot.size_bytes - len(WEIGHTS))
+    again = verify(store, deep=False)
+    assert (again.checked_bytes, again.known_bytes) == (0, snapshot.size_bytes)
+
+
+def test_what_does_not_fit_its_stamp_is_read_by_the_readers_only(
+    store: Store, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def must_not_read(path: Path, **_: object) -> None:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("modelfetch.store.blobs.hash_file", must_not_read)
+    os.utime(blob(store, WEIGHTS), (1, 1))
+    assert verify(store, deep=False).ok
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_was_found_wrong_is_not_known_any_more(plain: bool, store: Store, tmp_path: Path) -> None:
+    if plain:
+        path = tmp_path / "mine/model.safetensors"
+        deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES))
+    else:
+        bring(store, FILES)
+        path = blob(store, WEIGHTS)
+    rewrite(path, WEIGHTS[:-1] + b"x")
+    assert verify(store, deep=False).ok, "its size and time fit"
+    assert not verify(store, deep=True).ok
+    assert problems(verify(store, deep=False)) == [("model.safetensors", Problem.CHANGED)]
+    assert verify(store, deep=False, repair=refetch(store)).ok
+    assert verify(store, deep=False).checked_bytes == 0, "and what was mended is"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_found_whatever_its_stamp_says(store: Store, snapshot: Snapshot) -> None:
+    blob(store, WEIGHTS).chmod(0)
+    assert problems(verify(store, deep=False)) == [("model.safetensors", Problem.UNREADABLE)]
+
+
+def test_a_copy_in_the_place_of_a_link_has_no_stamp_and_is_read(store: Store, snapshot: Snapshot) -> None:
+    link = snapshot.file("config.json")
+    link.unlink()
+    link.write_bytes(b'{"a": 2}')
+    assert problems(verify(store, deep=False)) == [("config.json", Problem.CHANGED)]
+
+
+def test_a_file_of_a_plain_folder_is_known_by_the_folders_own_stamp(store: Store, tmp_path: Path) -> None:
+    plain = deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES))
+    assert verify(store, deep=False).known_bytes == plain.size_bytes
+    rewrite(tmp_path / "mine/model.safetensors", flip(WEIGHTS), keep_time=False)
+    os.utime(tmp_path / "mine/model.safetensors", (1, 1))
+    report = verify(store, deep=False)
+    assert problems(report) == [("model.safetensors", Problem.CHANGED)]
+    assert report.checked_bytes == len(WEIGHTS)
+
+
+def test_what_is_missing_is_found_without_reading(store: Store, snapshot: Snapshot) -> None:
+    blob(store, WEIGHTS).unlink()
+    assert problems(verify(store, deep=False)) == [("model.safetensors", Problem.MISSING)]
+
+
 def test_a_verified_payload_is_stamped_again(store: Store, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     os.utime(blob(store, WEIGHTS), (1, 1))
     # A copy in the place of a link has times of its own, which say nothing about the payload.
@@ -380,7 +443,7 @@ def test_mending_a_store_that_cannot_be_written_to_is_said(
 def test_the_document_has_the_keys_of_the_contract(store: Store, snapshot: Snapshot) -> None:
     blob(store, WEIGHTS).unlink()
     document = verify(store).to_json()
-    assert list(document) == ["ok", "checked_bytes", "findings"]
+    assert list(document) == ["ok", "checked_bytes", "known_bytes", "findings"]
     assert document["findings"] == [
         {
             "repo": "owner/name",
