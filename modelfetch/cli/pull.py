@@ -141,7 +141,7 @@ def _requests(
     asked = tuple(parse(text) for text in references)
     if locked is None:
         if not asked:
-            raise UsageError("no model is named", hint="modelfetch pull OWNER/NAME, or --locked FILE for a lock file's")
+            raise click.UsageError("Name a model, or a lock file with --locked.", click.get_current_context())
         return [Request(reference.at(revision), **choices) for reference in asked]
     if revision:
         raise _does_not_go_with_locked("--revision", "the lock file says which commit comes")
