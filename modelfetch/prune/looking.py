@@ -132,7 +132,8 @@ def _temporaries(store: Store, now: float) -> Iterator[Leftover]:
 
 
 def _stale_hints(store: Store, here: Container[str]) -> Iterator[Leftover]:
-    for path in (*store.blobs.stale_hints(here), *store.records.stale_marks()):
+    mended = {entry.name for folder in (store.partials, store.blobs.root / "damaged") for entry in _scanned(folder)}
+    for path in (*store.blobs.stale_hints(here, mended), *store.records.stale_marks()):
         if status := _lstat(path):
             yield Leftover(Kind.HINT, path, status.st_size, 0.0)
 

@@ -157,11 +157,11 @@ class Blobs:
         """
         return self._damaged.set_aside(self.path(sha256), sha256)
 
-    def salvage(self, digests: Digests) -> Path | None:
+    def salvage(self, digests: Digests, size: int) -> Path | None:
         """What is left of a damaged payload, as a writable file of nobody else's; None where nothing can be had.
 
-        Only for whoever owns the partial of these bytes and has just found that the payload is not whole: what has its
-        name is set aside here.
+        Only for whoever owns the partial of these bytes and has just not found them with this size: a payload that is
+        not whole is set aside here. One that is whole with another size stays: it is a listing that is wrong.
 
         Raises:
             DiskFullError: there is no room for a copy of one that has other names.
@@ -170,6 +170,8 @@ class Blobs:
         if digests.sha256 is None:
             return None
         if is_readable_file(self.path(digests.sha256)):
+            if self._is_whole_with_another_size(digests.sha256, size):
+                return None
             self.set_damaged_aside(digests.sha256)
         return self._damaged.salvage(digests.sha256)
 
@@ -209,13 +211,13 @@ class Blobs:
             if stamp is not None and stamp.git_sha1 is not None and self._sha256_of(stamp.git_sha1) == sha256:
                 self._hint("git-sha1", stamp.git_sha1).unlink(missing_ok=True)
 
-    def stale_hints(self, here: Container[str]) -> Iterator[Path]:
-        """The hints about payloads that are not among those that are `here`."""
+    def stale_hints(self, here: Container[str], mended: Container[str]) -> Iterator[Path]:
+        """The hints about payloads that are not among those that are `here`; `mended` ones need their pieces."""
         for kind in ("verified", "pieces", "git-sha1"):
             for shard in _entries(self.root / kind):
                 for entry in _entries(Path(shard.path)):
                     sha256 = self._sha256_of(entry.name) if kind == "git-sha1" else entry.name
-                    if sha256 is None or sha256 not in here:
+                    if sha256 is None or not (sha256 in here or (kind == "pieces" and sha256 in mended)):
                         yield Path(entry.path)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
@@ -224,6 +226,13 @@ class Blobs:
             for entry in _entries(Path(shard.path)):
                 if check_digest(entry.name, kind="sha256"):
                     yield entry.name, entry.stat(follow_symlinks=False).st_size
+
+    def _is_whole_with_another_size(self, sha256: str, size: int) -> bool:
+        try:
+            actual = self.path(sha256).lstat().st_size
+            return actual != size and self._whole(sha256, actual, with_git_sha1=False) is not None
+        except OSError:
+            return False
 
     def _whole(self, sha256: str, size: int, *, with_git_sha1: bool) -> Digests | None:
         path = self.path(sha256)

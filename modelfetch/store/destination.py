@@ -78,7 +78,7 @@ class StoreDestination:
         return self._store.blobs.pieces.read(entry.digests.sha256)
 
     def salvage(self, entry: Entry) -> Path | None:
-        return self._store.blobs.salvage(entry.digests)
+        return self._store.blobs.salvage(entry.digests, entry.size)
 
     def publish(
         self,

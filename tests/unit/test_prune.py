@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from modelfetch.cli import run
+from modelfetch.hashing import Pieces
+from modelfetch.planning.scheduler import PIECE
 from modelfetch.prune import Plan, Wishes, carry_out, look_and_plan
 from modelfetch.prune.orphans import as_leftovers
 from modelfetch.prune.picture import Kind
@@ -98,6 +100,17 @@ def test_what_was_set_aside_and_hints_about_nothing_go(store: Store) -> None:
     (store.records.repository("huggingface", "owner/name") / f"{OTHER_COMMIT}.used").touch()
     plan = prune(store, after_s=2 * DAY_S)
     assert sorted(item.what for item in plan.goes) == ["damaged blob", "hint", "hint", "hint"]
+
+
+def test_the_pieces_of_what_is_being_mended_stay(store: Store) -> None:
+    lists = [Pieces(PIECE + 1, (b"\0" * 32, bytes([number]) * 32)) for number in range(3)]
+    for pieces in lists:
+        store.blobs.pieces.keep(pieces)
+    dead_partial(store.partials / lists[0].sha256, idle_s=13 * DAY_S)
+    (store.blobs.root / "damaged").mkdir()
+    (store.blobs.root / "damaged" / lists[1].sha256).write_bytes(b"")
+    prune(store)
+    assert [store.blobs.pieces.read(pieces.sha256) == pieces for pieces in lists] == [True, True, False]
 
 
 def test_a_partial_goes_when_nobody_went_on_with_it_for_a_fortnight(store: Store) -> None:
