@@ -140,16 +140,15 @@ class _Space:
         self.bytes = leftover_bytes + sum(self._sizes[sha256] for sha256 in held)
 
     def shrink(self, candidates: Sequence[int], max_bytes: int) -> list[int]:
-        """Those of `candidates`, in their order, without which the store has `max_bytes`, or is as small as can be."""
-        taken = []
-        for number in candidates:
-            if self.bytes <= max_bytes:
-                break
+        """Those of `candidates`, which are in the order of their last use, that go so that the rest has `max_bytes`.
+
+        The most recently used stay, one after the other, as long as they fit; one that frees nothing always does.
+        """
+        taken = list(candidates)
+        for number in taken:
             self._take(number)
-            taken.append(number)
-        # One that shares all its bytes with what stays frees nothing, and a big one may have made room for a small one.
         enough = max(max_bytes, self.bytes)
-        for number in reversed(taken.copy()):
+        for number in reversed(candidates):
             self._put_back(number)
             if self.bytes > enough:
                 self._take(number)

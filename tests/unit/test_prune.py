@@ -16,9 +16,9 @@ import pytest
 from modelfetch.cli import run
 from modelfetch.hashing import Pieces
 from modelfetch.planning.scheduler import PIECE
-from modelfetch.prune import Plan, Wishes, carry_out, look_and_plan
+from modelfetch.prune import Plan, Wishes, carry_out, doing, look_and_plan
 from modelfetch.prune.orphans import as_leftovers
-from modelfetch.prune.picture import Kind
+from modelfetch.prune.picture import Kind, Leftover
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Snapshot, Store
 from modelfetch.store.views import folder, huggingface, modelscope
@@ -152,6 +152,39 @@ def test_what_came_after_the_plan_was_shown_does_not_go(store: Store) -> None:
     assert "it was not among what was shown" in {item.why for item in done.stays}
 
 
+def test_nor_do_leftovers_and_unnamed_bytes_that_came_after_it(store: Store) -> None:
+    later = time.time() + 2 * DAY_S
+    shown = look_and_plan(store, NO_WISHES, now=later)
+    partial = dead_partial(store.partials / ("a" * 64), idle_s=15 * DAY_S)
+    blob = store.publish_bytes(b"new", digests_of(b"new"))
+    done = carry_out(store, shown, NO_WISHES, now=later)
+    assert done.goes == ()
+    assert partial.exists()
+    assert blob.exists()
+
+
+def test_a_partial_that_is_taken_up_while_it_is_being_removed_stays(store: Store) -> None:
+    partial = dead_partial(store.partials / ("a" * 64), idle_s=15 * DAY_S)
+    assert isinstance(claim(partial, Watch()), Claim)
+    leftover = Leftover(Kind.PARTIAL, partial, 0, 15 * DAY_S)
+    assert not doing._remove_leftover(leftover, time.time())
+    assert (partial / "data").exists()
+
+
+@pytest.mark.parametrize(("days", "goes"), [(13, False), (15, True)])
+def test_an_owner_elsewhere_is_dead_when_his_file_has_not_moved_for_a_fortnight(
+    store: Store, days: int, goes: bool
+) -> None:
+    partial = dead_partial(store.partials / ("a" * 64), idle_s=days * DAY_S)
+    mark = partial / "owner.1"
+    mark.write_text(json.dumps({**vars(this_process()), "place": "another machine", "host": "far"}))
+    for path in (mark, partial):
+        os.utime(path, (time.time() - days * DAY_S, time.time() - days * DAY_S))
+    plan = prune(store)
+    assert partial.exists() != goes
+    assert [item.why for item in plan.stays] == ([] if goes else [f"in use: process {os.getpid()} on far"])
+
+
 def test_what_a_running_pull_counts_on_stays(store: Store) -> None:
     old = bring(store, SMALL)
     store.publish_bytes(b"just published", digests_of(b"just published"))
@@ -224,7 +257,7 @@ def test_a_model_is_used_when_it_is_looked_up_or_read_through_a_view(store: Stor
     assert prune(store, Wishes(keep_within_s=30 * DAY_S)).snapshots == ()
 
 
-def test_listing_verifying_and_planning_are_no_use(store: Store) -> None:
+def test_listing_and_planning_are_no_use(store: Store) -> None:
     unused_for(store, bring(store, FILES), 40 * DAY_S)
     assert run(["ls"]) == 0
     assert run(["prune", "--dry-run"]) == 0

@@ -169,6 +169,13 @@ def test_a_models_age_counts_before_the_budget_does() -> None:
     assert gone(plan) == ({"old"}, {"c"})
 
 
+def test_what_goes_for_its_age_is_not_counted_again_for_the_budget() -> None:
+    store = picture(model("old", A, C, idle_s=40 * DAY_S), model("young", A, idle_s=1))
+    plan = make_plan(store, Wishes(keep_within_s=30 * DAY_S, max_bytes=50))
+    assert gone(plan) == ({"old", "young"}, {"a", "c"})
+    assert plan.bytes_after == 0
+
+
 def test_an_orphan_of_another_tool_is_not_on_the_stores_account() -> None:
     orphan = Leftover(Kind.ORPHAN, Path("o"), 10**9, 2 * DAY_S, note="huggingface: no snapshot leads to it")
     plan = make_plan(picture(model("one", A), leftovers=(orphan,)), Wishes(max_bytes=100))

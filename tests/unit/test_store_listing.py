@@ -49,7 +49,11 @@ def test_with_the_hint_no_record_is_read(store: Store, monkeypatch: pytest.Monke
         raise AssertionError(f"{path} was read")
 
     monkeypatch.setattr(Records, "read", read)
+    before = hint(store).stat()
     assert read_summaries(store.records) == first
+    assert (hint(store).stat().st_ino, hint(store).stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns), (
+        "a hint that fits is not written again"
+    )
 
 
 def test_what_changed_came_or_went_since_shows(store: Store) -> None:

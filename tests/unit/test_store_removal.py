@@ -48,7 +48,8 @@ def current(store: Store, text: str = "owner/name") -> Snapshot:
 
 
 def test_the_last_snapshot_leaves_nothing_behind(store: Store) -> None:
-    removal = remove(store, bring(store, FILES))
+    bring(store, FILES)
+    removal = remove(store, current(store))
     assert removal.freed_bytes == sum(map(len, FILES.values()))
     assert store.snapshots() == []
     assert [path for path in everything(store.home) if path.is_file()] == [store.home / "store-version"]
