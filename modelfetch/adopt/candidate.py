@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelfetch.adopt.real_paths import RealPaths
 from modelfetch.errors import HostileHubError, UsageError
 from modelfetch.manifest import Digests, Entry, check_entries, path_problem
 from modelfetch.reference import parse
@@ -53,6 +54,10 @@ class Candidate:
     commit: str | None = None
     listing: tuple[Entry, ...] | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(found.size for found in self.files)
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -67,6 +72,7 @@ class Scan:
     """What is found in a place, in the order in which it is found. `ours` is where our own links in it lead to."""
 
     ours: Path | None = None
+    real_paths: RealPaths = field(default_factory=RealPaths)
     candidates: list[Candidate] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 

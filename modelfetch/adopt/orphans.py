@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelfetch.adopt.places import MODELSCOPE_TEMPORARIES, Place, Tool, is_huggingface_repository
+from modelfetch.adopt.real_paths import RealPaths
 
 _OLLAMA_PARTIAL = re.compile(r"sha256-[0-9a-f]{64}-partial(-\d+)?")
 # One connection's share of a file, as ModelScope's client names it: the first and the last of its bytes.
@@ -69,22 +70,37 @@ def _huggingface(place: Place) -> Iterator[tuple[Path, str]]:
         if is_huggingface_repository(repository.name) and place.only in {None, repository}:
             yield from _huggingface_blobs(repository)
     if place.only is None and (place.root / "blobs" / ".huggingface-shared-blobs").is_file():
-        blobs = [path for folder in _folders(place.root) for path in _names(folder / "blobs")]
-        in_use = {blob.resolve() for blob in blobs if blob.is_symlink()}
-        for shard in _folders(place.root / "blobs"):
-            for blob in _names(shard):
-                if not blob.suffix and blob.resolve() not in in_use:
-                    yield blob, "no repository leads to it"
+        blobs = [path for shard in _folders(place.root / "blobs") for path in _names(shard) if not path.suffix]
+        names = [path for folder in _folders(place.root) for path in _names(folder / "blobs") if path.is_symlink()]
+        yield from ((blob, "no repository leads to it") for blob in _not_led_to(blobs, names))
 
 
 def _huggingface_blobs(repository: Path) -> Iterator[tuple[Path, str]]:
-    links = _all_files(repository / "snapshots")
-    linked = None if links is None else {link.resolve() for link in links if link.is_symlink()}
-    for blob in _names(repository / "blobs"):
-        if blob.name.endswith(".incomplete"):
-            yield blob, "a download that was cut off"
-        elif linked is not None and blob.resolve() not in linked:
-            yield blob, "no snapshot leads to it"
+    blobs = []
+    for path in _names(repository / "blobs"):
+        if path.name.endswith(".incomplete"):
+            yield path, "a download that was cut off"
+        else:
+            blobs.append(path)
+    names = _all_files(repository / "snapshots")
+    if names is not None:
+        yield from ((blob, "no snapshot leads to it") for blob in _not_led_to(blobs, names))
+
+
+def _not_led_to(blobs: Iterable[Path], names: Iterable[Path]) -> Iterator[Path]:
+    """Those of `blobs` that none of `names` leads to."""
+    real_paths = RealPaths()
+    led_to = {_behind(real_paths, name) for name in names}
+    for blob in blobs:
+        if (file := _behind(real_paths, blob)) is not None and file not in led_to:
+            yield blob
+
+
+def _behind(real_paths: RealPaths, name: Path) -> Path | None:
+    try:
+        return real_paths.behind(name).path
+    except OSError:
+        return None
 
 
 def _modelscope(place: Place) -> Iterator[tuple[Path, str]]:

@@ -42,19 +42,17 @@ def real_files(root: Path, scan: Scan, *, within: Path) -> tuple[Found, ...]:
 def file_behind(path: Path, within: Path, scan: Scan) -> Found | None:
     """The file that `path` is or leads to, when that lies `within` a folder or is ours; else it is refused."""
     try:
-        file = path.resolve(strict=True)
-        status = file.lstat()
-    except (OSError, RuntimeError):
-        # RuntimeError: how Python 3.11 and 3.12 tell of links that lead in a circle.
+        file = scan.real_paths.behind(path)
+    except OSError:
         scan.refuse(path, "it leads nowhere")
         return None
-    is_ours = scan.ours is not None and file.is_relative_to(scan.ours)
-    if not is_ours and not file.is_relative_to(within.resolve()):
-        scan.refuse(path, f"it leads out of `{within}`, to `{file}`")
-    elif not stat.S_ISREG(status.st_mode):
+    is_ours = scan.ours is not None and file.path.is_relative_to(scan.ours)
+    if not is_ours and not file.path.is_relative_to(scan.real_paths.folder(within)):
+        scan.refuse(path, f"it leads out of `{within}`, to `{file.path}`")
+    elif not stat.S_ISREG(file.status.st_mode):
         scan.refuse(path, "it is no file")
     else:
-        return Found(path.name, file, status)
+        return Found(path.name, file.path, file.status)
     return None
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from modelfetch.adopt.candidate import Candidate
 from modelfetch.adopt.orphans import orphans
 from modelfetch.adopt.places import Place
-from modelfetch.adopt.report import AdoptedModel, Adoption, Fate, State
+from modelfetch.adopt.report import TAKEN, AdoptedModel, Adoption, Fate, State
 from modelfetch.adopt.scanning import scan_place
-from modelfetch.adopt.snapshots import content_of, with_earlier, with_revision_of_its_own
+from modelfetch.adopt.snapshots import Content, content_of, with_earlier, with_revision_of_its_own
 from modelfetch.adopt.taking import take_all
 from modelfetch.adopt.work import Inode, Item, Means, Work, inode_of, plan
 from modelfetch.errors import UsageError
 from modelfetch.manifest import Digests, Manifest
 from modelfetch.reference import LOCAL, Reference
-from modelfetch.store import Store
+from modelfetch.store import Snapshot, Store
 from modelfetch.store.adopting import device_of, may_hard_link, payload_identities
 from modelfetch.store.links import Method
 from modelfetch.store.views.real_files import is_edited_by_people
@@ -80,7 +80,11 @@ def adopt(
         fates = take_all(store, work.groups, _cores(), lambda path, count: listener(Hashed(path, count, total)))
     fates = [*fates, *_here(work)]
     digests = _digests(work, fates)
-    models = tuple(_save(store, candidate, digests, dry_run=dry_run) for candidate in candidates)
+    if dry_run:
+        taken = frozenset(fate.path for fate in fates if fate.state in TAKEN)
+        models = tuple(_foreseen_model(store, candidate, digests, taken) for candidate in candidates)
+    else:
+        models = tuple(_save(store, candidate, digests) for candidate in candidates)
     refusals = tuple(refusal for scan in scans for refusal in scan.refusals)
     left_over = tuple(orphans(places))
     return Adoption(tuple(places), models, tuple(fates), refusals, left_over, dry_run, time.monotonic() - began)
@@ -143,28 +147,47 @@ def _digests(work: Work, fates: Sequence[Fate]) -> dict[Inode, Digests]:
     }
 
 
-def _save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests], *, dry_run: bool) -> AdoptedModel:
-    here = {
-        found.path: digests[inode_of(found)]
-        for found in candidate.files
-        if inode_of(found) in digests and digests[inode_of(found)].agree(found.claim) is not False
-    }
-    found_bytes = sum(found.size for found in candidate.files)
+def _foreseen_model(
+    store: Store, candidate: Candidate, digests: Mapping[Inode, Digests], taken: frozenset[Path]
+) -> AdoptedModel:
+    here = _here_of(candidate, digests)
+    content = content_of(candidate, here, candidate.hub or LOCAL) if candidate.repo else None
+    earlier = _earlier(store, candidate, content) if content else None
+    is_taken = any(found.file in taken for found in candidate.files)
+    is_new = candidate.repo is not None and (is_taken or (content is not None and earlier is None))
+    return AdoptedModel(candidate, earlier, is_new, len(here), candidate.size_bytes)
+
+
+def _save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests]) -> AdoptedModel:
+    here = _here_of(candidate, digests)
     content = content_of(candidate, here, candidate.hub or LOCAL) if candidate.repo else None
     if content is None:
-        return AdoptedModel(candidate, None, False, len(here), found_bytes)
-    # A commit is of one hub only: in that cache there may be a view of ours of another hub's model.
-    pinned = replace(_reference(content.manifest, content.manifest.commit), hub=None)
-    earlier = next((each for each in store.records.matching(pinned) if not each.plain), None)
-    is_view = earlier is not None and earlier.manifest.hub != content.manifest.hub
-    if earlier is not None and (is_view or content.paths <= earlier.paths):
-        return AdoptedModel(candidate, earlier, False, len(here), found_bytes)
-    if dry_run:
-        return AdoptedModel(candidate, None, True, len(here), found_bytes)
+        return AdoptedModel(candidate, None, False, len(here), candidate.size_bytes)
+    earlier = _earlier(store, candidate, content)
+    if earlier is not None and (_is_view(earlier, content) or content.paths <= earlier.paths):
+        return AdoptedModel(candidate, earlier, False, len(here), candidate.size_bytes)
     referred = store.records.matching(_reference(content.manifest, content.manifest.revision))
     content = with_revision_of_its_own(with_earlier(content, earlier), referred)
     snapshot = store.save(content.manifest, content.paths, whole_listing=content.whole_listing)
-    return AdoptedModel(candidate, snapshot, True, len(here), found_bytes)
+    return AdoptedModel(candidate, snapshot, True, len(here), candidate.size_bytes)
+
+
+def _here_of(candidate: Candidate, digests: Mapping[Inode, Digests]) -> dict[str, Digests]:
+    """The files of `candidate` that the store has as they are claimed to be."""
+    known = ((found, digests.get(inode_of(found))) for found in candidate.files)
+    return {found.path: here for found, here in known if here and here.agree(found.claim) is not False}
+
+
+def _earlier(store: Store, candidate: Candidate, content: Content) -> Snapshot | None:
+    """What the store has of the same commit, of whichever hub where the folder names it: it may be a view of ours."""
+    pinned = _reference(content.manifest, content.manifest.commit)
+    if candidate.commit is not None:
+        pinned = replace(pinned, hub=None)
+    return next((snapshot for snapshot in store.records.matching(pinned) if not snapshot.plain), None)
+
+
+def _is_view(earlier: Snapshot, content: Content) -> bool:
+    return earlier.manifest.hub != content.manifest.hub
 
 
 def _reference(manifest: Manifest, revision: str | None) -> Reference:
