@@ -191,7 +191,7 @@ class Scheduler:
             if lease.key == key:
                 lease.stop = lease.first + lease.writing
         self._files[key].done.discard(span)
-        self._files[key].free.add(span)
+        self._free_what_nobody_holds(key)
 
     def restore(self, key: str, span: Span) -> None:
         """What was reopened of `span` and not fetched since is done after all."""

@@ -131,6 +131,19 @@ class Transfer(RuleBasedStateMachine):
         self.files[key].doubted = span
         assert not self.held(key), "a lease outlived the file's being whole"
 
+    @precondition(lambda self: self.partly_on_disk())
+    @rule(data=st.data())
+    def reopen_in_the_middle(self, data: st.DataObject) -> None:
+        """A piece is not as it is known to be, while others are on their way."""
+        key = data.draw(st.sampled_from(self.partly_on_disk()))
+        span = data.draw(st.sampled_from(self.scheduler.done(key).spans))
+        start = data.draw(st.integers(span.start, span.stop - 1))
+        span = Span(start, data.draw(st.integers(start + 1, span.stop)))
+        self.scheduler.reopen(key, span)
+        self.files[key].done -= set(range(span.start, span.stop))
+        self.files[key].doubted = None
+        assert self.held(key) == self.in_flight(key), "only what is being written is still held"
+
     @precondition(lambda self: any(file.doubted for file in self.files.values()))
     @rule(data=st.data())
     def restore(self, data: st.DataObject) -> None:
@@ -293,6 +306,9 @@ class Transfer(RuleBasedStateMachine):
         return sorted(
             key for key, file in self.files.items() if not file.in_memory and self.scheduler.settled(key) == file.size
         )
+
+    def partly_on_disk(self) -> list[str]:
+        return sorted(key for key, file in self.files.items() if file.done and not file.in_memory)
 
     def held(self, key: str) -> set[int]:
         return set[int]().union(*(each.held for each in self.working.values() if each.lease.key == key))
