@@ -57,7 +57,7 @@ def why(plan: Plan, path: str) -> str:
     ("given_picture", "goes", "reason"),
     [
         (picture(model("one", A), besides={B: blob(B)}), True, "no snapshot needs it"),
-        (picture(model("one", A, B)), False, "needed by huggingface:owner/one"),
+        (picture(model("one", A, B)), False, "needed by huggingface:owner/one (11111111)"),
         (picture(besides={B: blob(B)}, needed={B: SOMEBODY}), False, f"a pull that runs counts on it: {SOMEBODY}"),
         (picture(besides={B: blob(B)}, unreadable_records=2), False, "2 record(s) that cannot be read may need it"),
         (
@@ -102,7 +102,7 @@ def test_models_that_were_not_used_for_so_long_go_and_leave_what_others_need() -
     assert gone(plan) == ({"old"}, {"a"})
     assert why(plan, "/store/old") == "not used for 31 days"
     assert why(plan, "/store/new") == "used within 30 days"
-    assert why(plan, B) == "needed by huggingface:owner/new"
+    assert why(plan, B) == "needed by huggingface:owner/new (11111111)"
 
 
 @pytest.mark.parametrize("wishes", [Wishes(keep_within_s=DAY_S), Wishes(max_bytes=1)])

@@ -151,7 +151,7 @@ def test_rm_says_what_goes_and_what_stays_before_it_does(
     assert run(["rm", "owner/name", "--dry-run"]) == 0
     dry = capfd.readouterr().out
     assert "goes: 1 file(s), 1.2 MB (no other snapshot needs it)" in dry
-    assert "stays: 1 file(s), 2 B (needed by huggingface:owner/other)" in dry
+    assert "stays: 1 file(s), 2 B (needed by huggingface:owner/other (01234567))" in dry
     assert store.lookup(parse("owner/name")) is not None
     assert run(["rm", "owner/name"]) == 0
     assert capfd.readouterr().out == dry

@@ -61,8 +61,17 @@ def test_shared_bytes_stay_while_another_snapshot_needs_them(store: Store) -> No
     second = bring(store, newer, manifest_of(newer, commit=OTHER_COMMIT))
     removal = remove(store, first)
     assert removal.freed_bytes == 2
-    assert {item.why for item in blobs(removal.stays)} == {"needed by huggingface:owner/name"}
+    assert {item.why for item in blobs(removal.stays)} == {"needed by huggingface:owner/name (ffffffff)"}
     assert contents(second.folder) == newer
+
+
+def test_of_many_that_need_a_blob_the_first_few_are_named(store: Store) -> None:
+    first = bring(store, FILES)
+    for letter in "abcde":
+        bring(store, FILES, manifest_of(FILES, repo=f"owner/{letter}"))
+    (why,) = {item.why for item in blobs(store.remove(first, dry_run=True).stays)}
+    assert why.endswith(" and 2 more")
+    assert why.count("huggingface:owner/") == 3
 
 
 def test_two_that_share_and_both_go_free_their_bytes_once(store: Store) -> None:
