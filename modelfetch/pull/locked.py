@@ -1,9 +1,6 @@
 """Brings exactly what a lock file says of a model, from whoever has these bytes.
 
-- The lock says what the bytes are, and no hub does: a listing makes an endpoint a source of a file, or does not.
-- What is here is not asked for; where everything is here, nobody is asked.
-- The model's own hub is asked for the locked commit, another hub for the revision of that name, else for its default
-  branch: only digests decide what may come from there.
+- What is here is not asked for; where everything is here, nobody is asked. `holders` says who is asked for what.
 - A hub that lists other files at the locked commit itself is named: it, or the lock, was changed.
 - A file that nobody has is an error with its name, what was expected and what each endpoint has instead.
 - Nothing is chosen anew: what would choose other files, or take one endpoint's word, is refused.
@@ -14,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from modelfetch import events, hubs
-from modelfetch.config import Endpoint, Settings
+from modelfetch import events
+from modelfetch.config import Settings
 from modelfetch.errors import (
     DigestMismatchError,
     GatedError,
@@ -25,21 +22,18 @@ from modelfetch.errors import (
     UsageError,
 )
 from modelfetch.http import Network
-from modelfetch.hubs import Answers, Offer, Question, Resolution
+from modelfetch.hubs import Offer, Resolution
 from modelfetch.lock import LockedModel
 from modelfetch.manifest import Entry
-from modelfetch.planning.sources import Sources, sources_of
+from modelfetch.planning.sources import Sources
 from modelfetch.pull.asking import endpoints_for
 from modelfetch.pull.backends import Backend, choose
+from modelfetch.pull.holders import ask_holders, held_by, is_of_the_commit
 from modelfetch.pull.plan import Plan, check_gate, contradiction_notes, fact_notes, find, source_at
 from modelfetch.pull.request import Request
-from modelfetch.reference import is_commit
 from modelfetch.selection import Selection
 from modelfetch.store import Destination
 from modelfetch.transfer import Job
-
-# What stands for the lock among the listings; no endpoint is called so.
-_LOCK = ""
 
 
 def check_choices(request: Request) -> None:
@@ -102,94 +96,27 @@ def plan_from_hubs(
     found = find(selection, destination)
     wanted = [entry for entry in selection.chosen if entry.path not in found]
     endpoints = endpoints_for(replace(request, reference=replace(request.reference, hub=None)), settings)
-    answers = _ask(locked, wanted, endpoints, settings=settings, network=network, listener=listener)
-    offers = {
-        offer.endpoint.name: offer for offer in sorted(answers.offers, key=lambda each: not _pinned(each, locked))
-    }
-    if not offers:
-        raise hubs.nobody(locked.reference, endpoints, answers.refusals)
-    _check_gate(locked, tuple(offers.values()), settings)
-    sources = sources_of(
-        wanted, [(_LOCK, locked.manifest), *((name, offer.manifest) for name, offer in offers.items())]
-    )
-    nowhere = [entry for entry in wanted if sources.by_path[entry.path] == (_LOCK,)]
+    answers = ask_holders(locked.manifest, wanted, endpoints, settings=settings, network=network, listener=listener)
+    _check_gate(locked, answers.offers, settings)
+    likeliest_first = tuple(sorted(answers.offers, key=lambda offer: not is_of_the_commit(offer, locked.manifest)))
+    sources = held_by(locked.manifest, wanted, likeliest_first)
+    nowhere = [entry for entry in wanted if not sources.by_path[entry.path]]
     if nowhere:
-        raise _nowhere(nowhere, locked, tuple(offers.values()), answers.refusals)
+        raise _nowhere(nowhere, locked, likeliest_first, answers.refusals)
+    offers = {offer.endpoint.name: offer for offer in likeliest_first}
     jobs = tuple(
-        Job(entry, tuple(source_at(offers[name], entry, settings) for name in sources.by_path[entry.path] if name))
+        Job(entry, tuple(source_at(offers[name], entry, settings) for name in sources.by_path[entry.path]))
         for entry in wanted
     )
-    resolution = Resolution(tuple(offers.values()), answers.refusals)
+    resolution = Resolution(likeliest_first, answers.refusals)
     backend = choose(request.via, resolution, destination, network, settings)
-    notes = (*fact_notes(locked.manifest), *selection.notes(), *_notes(locked, resolution.offers, sources))
+    notes = (*fact_notes(locked.manifest), *selection.notes(), *_notes(locked, likeliest_first, sources))
     return Plan(locked.manifest, selection, found, jobs, backend.resumable_bytes(jobs), notes), backend
 
 
 def _selection(locked: LockedModel) -> Selection:
     # What the lock lists besides is no choice of this pull, and nothing to tell about.
     return Selection(locked.entries)
-
-
-def _ask(
-    locked: LockedModel,
-    wanted: Sequence[Entry],
-    endpoints: Sequence[Endpoint],
-    *,
-    settings: Settings,
-    network: Network,
-    listener: events.Listener,
-) -> Answers:
-    """Who lists the model, at the commit or at what is likely to hold the same bytes."""
-    missing = {entry.path for entry in wanted}
-
-    def usable(offer: Offer) -> bool:
-        sources = sources_of(wanted, [(_LOCK, locked.manifest), (offer.endpoint.name, offer.manifest)])
-        missing.difference_update(path for path, names in sources.by_path.items() if len(names) > 1)
-        return not missing
-
-    listener(events.Resolving(str(locked.reference), tuple(endpoint.name for endpoint in endpoints)))
-    offers: list[Offer] = []
-    refusals: dict[str, ModelfetchError] = {}
-    revisions = {endpoint: _revisions(endpoint, locked) for endpoint in endpoints}
-    while revisions and missing:
-        answers = hubs.ask_each(
-            [Question(endpoint, locked.manifest.repo, first) for endpoint, (first, *_) in revisions.items()],
-            tokens=settings.tokens,
-            network=network,
-            listener=listener,
-            enough=lambda _: False,
-            usable=usable,
-        )
-        hubs.refuse_access(endpoints, answers.refusals)
-        offers += answers.offers
-        refusals |= answers.refusals
-        revisions = {
-            endpoint: rest
-            for endpoint, (_, *rest) in revisions.items()
-            if rest and isinstance(answers.refusals.get(endpoint.name), NotFoundError)
-        }
-    return Answers(tuple(offers), {name: refusals[name] for name in refusals if name not in _names(offers)})
-
-
-def _revisions(endpoint: Endpoint, locked: LockedModel) -> list[str | None]:
-    """Where the endpoint is likely to have these bytes, the likeliest first."""
-    manifest = locked.manifest
-    if endpoint.hub != manifest.hub:
-        # Another hub does not know this one's commits.
-        named = [] if is_commit(manifest.revision) else [manifest.revision]
-        return list(dict.fromkeys((*named, None)))
-    # A commit of ModelScope's is our own digest of its listing, which it cannot be asked for.
-    pinned = [] if manifest.hub == "modelscope" else [manifest.commit]
-    return list(dict.fromkeys((*pinned, manifest.revision)))
-
-
-def _names(offers: Sequence[Offer]) -> set[str]:
-    return {offer.endpoint.name for offer in offers}
-
-
-def _pinned(offer: Offer, locked: LockedModel) -> bool:
-    """Whether the offer is of the very commit that is locked."""
-    return (offer.manifest.hub, offer.manifest.commit) == (locked.manifest.hub, locked.manifest.commit)
 
 
 def _check_gate(locked: LockedModel, offers: Sequence[Offer], settings: Settings) -> None:
@@ -212,7 +139,7 @@ def _nowhere(
     entry = entries[0]
     listed = {offer.endpoint.name: offer.manifest.entry(entry.path) for offer in offers}
     got = [
-        f"{offer.endpoint.name}{' at the locked commit' if _pinned(offer, locked) else ''}: "
+        f"{offer.endpoint.name}{' at the locked commit' if is_of_the_commit(offer, locked.manifest) else ''}: "
         + (_described(other) if (other := listed[offer.endpoint.name]) else "no such file")
         for offer in offers
     ]
@@ -236,7 +163,7 @@ def _kind(
     refusals: Mapping[str, ModelfetchError],
 ) -> type[ModelfetchError]:
     """Other bytes at the locked commit settle it; otherwise whoever could not be asked may have the right ones."""
-    if any(listed[offer.endpoint.name] for offer in offers if _pinned(offer, locked)):
+    if any(listed[offer.endpoint.name] for offer in offers if is_of_the_commit(offer, locked.manifest)):
         return DigestMismatchError
     if any(not isinstance(refusal, NotFoundError) for refusal in refusals.values()):
         return NoSourceError
@@ -258,7 +185,7 @@ def _notes(locked: LockedModel, offers: Sequence[Offer], sources: Sources) -> tu
 
 def _difference(offer: Offer, locked: LockedModel) -> str | None:
     """What an endpoint lists otherwise than the lock at the commit that never changes."""
-    if not _pinned(offer, locked):
+    if not is_of_the_commit(offer, locked.manifest):
         return None
     ours = {entry.path: entry for entry in locked.manifest.entries}
     theirs = {entry.path: entry for entry in offer.manifest.entries}
