@@ -52,6 +52,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Salvaged:
+    """A damaged copy was found, of which all counts but what `Lost` takes back."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Lost:
     """Bytes that were counted by `Progress` before turned out not to count (a source began again, a piece was
     wrong).
@@ -89,7 +97,7 @@ class Waiting:
     owner: str
 
 
-Event = Resolving | Resolved | Planned | Progress | Lost | Fault | FileDone | Waiting
+Event = Resolving | Resolved | Planned | Progress | Salvaged | Lost | Fault | FileDone | Waiting
 Listener = Callable[[Event], None]
 
 

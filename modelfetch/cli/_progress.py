@@ -53,6 +53,9 @@ class PullProgress:
                 case events.Progress():
                     self._sent[event.endpoint] += event.advanced
                     self._advance(event.advanced)
+                case events.Salvaged():
+                    self._tell(f"{event.path}: what is right of a damaged copy is kept", always=True)
+                    self._advance(event.size)
                 case events.Lost():
                     self._advance(-event.size)
                 case events.Fault():

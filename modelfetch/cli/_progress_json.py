@@ -49,6 +49,8 @@ class JsonProgress:
                     if time.monotonic() - self._told_at >= _PROGRESS_EVERY_S:
                         self._tell_progress()
                     return
+                case events.Salvaged():
+                    self._done += event.size
                 case events.Lost():
                     self._done -= event.size
                 case events.Planned():

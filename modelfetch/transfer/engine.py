@@ -178,9 +178,13 @@ class _Engine:
 
     def _open_partial(self, job: Job, folder: Path, owner: Claim) -> Partial:
         """The partial, or what is left of a damaged copy in its place: only the pieces that are wrong are fetched."""
-        if not resumable_bytes(folder, job.entry.size) and (salvaged := self._landing.salvage(job.entry)):
+        salvaged = None if resumable_bytes(folder, job.entry.size) else self._landing.salvage(job.entry)
+        if salvaged is not None:
             take_over(salvaged, folder, job.entry.size)
-        return Partial(folder, job.entry.size, owner)
+        partial = Partial(folder, job.entry.size, owner)
+        if salvaged is not None:
+            self._listener(events.Salvaged(job.entry.path, len(partial.found)))
+        return partial
 
     def _has_arrived(self, job: Job) -> bool:
         """Whether somebody else has published the file meanwhile."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from modelfetch import cli
+from modelfetch.config import load
 from tests.pulling import MIB, REPO, noise
 from tests.simulator import FakeHub, Fault, Status
 
 FILES = {"config.json": b"{}", "weights.data": noise(9 * MIB, seed=11)}
+LARGE_SHA256 = hashlib.sha256(FILES["weights.data"]).hexdigest()
 
 
 def pull(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
@@ -52,6 +55,24 @@ def test_every_line_for_another_program_is_an_event(
     assert {event["path"] for event in told if event["event"] == "filedone"} == FILES.keys()
     assert told[-1]["event"] == "progress"
     assert told[-1]["done_bytes"] == told[-1]["total_bytes"] == sum(map(len, FILES.values()))
+
+
+def test_what_a_damaged_copy_has_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        assert pull(hub, monkeypatch) == 0
+        blob = load().home / "blobs-v1/sha256" / LARGE_SHA256[:2] / LARGE_SHA256
+        blob.chmod(0o644)
+        blob.write_bytes(b"wrong" + FILES["weights.data"][5:])
+        capsys.readouterr()
+        sent = hub.bytes_sent()
+        assert pull(hub, monkeypatch, "--progress", "json") == 0
+        assert hub.bytes_sent() - sent == 4 * MIB
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    sizes = [(event["event"], event["size"]) for event in told if event["event"] in {"salvaged", "lost"}]
+    assert sizes == [("salvaged", 9 * MIB), ("lost", 4 * MIB)]
+    assert told[-1]["done_bytes"] == told[-1]["total_bytes"]
 
 
 def test_a_long_wait_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
