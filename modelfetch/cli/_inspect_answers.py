@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from modelfetch.cli._cells import shortened, shown, shown_lines, table, wrapped
@@ -42,7 +43,7 @@ def _template(inspection: Inspection, rendered: Rendered | None) -> Iterator[str
     for number, template in enumerate(inspection.templates):
         yield from [""] if number else []
         yield f"template {shown(template.name)!r} in {shown(template.source)}"
-        yield from (f"  {line}" for line in shown_lines(template.text))
+        yield from (f"  {line}".rstrip() for line in shown_lines(template.text.removesuffix("\n")))
     if rendered is None:
         return
     yield ""
@@ -56,7 +57,7 @@ def _template(inspection: Inspection, rendered: Rendered | None) -> Iterator[str
     ):
         if text is not None:
             yield title
-            yield from (f"  {line}" for line in shown_lines(text))
+            yield from (f"  {line}".rstrip() for line in shown_lines(text))
     if rendered.thinking_on is None:
         yield "enable_thinking changes nothing in it"
     else:
@@ -73,7 +74,7 @@ def _tokenized(tokenized: Tokenized) -> Iterator[str]:
     characters = len(tokenized.text)
     yield f"{count} token{_s(count)} for {characters} character{_s(characters)}"
     if count:
-        yield from _token_table(tokenized.tokens)
+        yield from _token_table(tokenized.tokens, _shared(tokenized.tokens))
     if tokenized.same:
         yield "  put together again, they give the same text"
     else:
@@ -88,15 +89,36 @@ def _vocabulary(vocabulary: Vocabulary) -> Iterator[str]:
         yield from _token_table(shown_tokens)
 
 
-def _token_table(tokens: Sequence[Token]) -> list[str]:
-    rows = [("id", "piece", "text", "bytes"), *map(_token_row, tokens)]
-    return table(rows, right=frozenset({0}))
+def _token_table(tokens: Sequence[Token], shared: Mapping[int, str] = MappingProxyType({})) -> list[str]:
+    rows = [_token_row(token, shared.get(place)) for place, token in enumerate(tokens)]
+    return table([("id", "piece", "text", "bytes"), *rows], right=frozenset({0}))
 
 
-def _token_row(token: Token) -> tuple[str, str, str, str]:
-    text = "(special)" if token.special else _quoted(token)
+def _shared(tokens: Sequence[Token]) -> dict[int, str]:
+    """The characters that several tokens make together, for each of these tokens by its place."""
+    owners = [place for place, token in enumerate(tokens) for _ in bytes.fromhex(token.bytes)]
+    text = b"".join(bytes.fromhex(token.bytes) for token in tokens).decode("utf-8", "surrogateescape")
+    shared: dict[int, str] = {}
+    start = 0
+    for character in text:
+        end = start + len(character.encode("utf-8", "surrogateescape"))
+        if owners[start] != owners[end - 1]:
+            shared |= {place: shared.get(place, "") + character for place in owners[start:end]}
+        start = end
+    return shared
+
+
+def _token_row(token: Token, shared: str | None) -> tuple[str, str, str, str]:
+    text = "(special)" if token.special else _partly(token, shared) if shared else _quoted(token)
     data = bytes.fromhex(token.bytes).hex(" ")
     return str(token.id), shortened(shown(token.piece), MAX_PIECE), text, shortened(data, MAX_PIECE)
+
+
+def _partly(token: Token, shared: str) -> str:
+    """What of the text is the token's alone, and the characters that it has a part of."""
+    whole = bytes.fromhex(token.bytes).decode("utf-8", "ignore")
+    alone = f'"{shown(whole)}" and ' if whole else ""
+    return f"({alone}a part of {shown(shared)})"
 
 
 def _quoted(token: Token) -> str:
@@ -105,7 +127,7 @@ def _quoted(token: Token) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        return "(part of a character)"
+        return "(a part of a character)"
     return f'"{shortened(shown(text), MAX_PIECE)}"'
 
 

@@ -19,7 +19,10 @@ from modelfetch.model.headers import Tensor
 # No model nests deeper; a name with a thousand dots shall not become a tree of a thousand levels.
 MAX_DEPTH = 16
 _INTEGERS = frozenset({"BOOL", "U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64"})
-_BUFFERS = ("inv_freq", "masked_bias", "position_ids", "running_mean", "running_var", "num_batches_tracked")
+_BUFFERS = (
+    *("inv_freq", "masked_bias", "position_ids", "running_mean", "running_var", "num_batches_tracked"),
+    *("final_logits_bias", "e_score_correction_bias"),
+)
 _SCALES = (
     *("weight_scale", "weight_scale_inv", "weight_scale_2", "input_scale", "weight_shape", "weight_zero_point"),
     *("weight_global_scale", "input_global_scale", "k_scale", "v_scale", "qzeros", "scales", "g_idx", "weight_g_idx"),
@@ -27,6 +30,8 @@ _SCALES = (
 )
 _EMBEDDINGS = frozenset({"wte", "wpe", "shared", "token_embd", "position_embd", "token_types", "tok_embeddings"})
 _OUTPUTS = frozenset({"lm_head", "embed_out", "output", "proj_out", "predictions"})
+# What an output's own matrix is called; the head of a masked model also has weights that come before it.
+_MATRICES = frozenset({"lm_head", "embed_out", "output", "proj_out", "decoder"})
 
 
 class Role(StrEnum):
@@ -94,13 +99,13 @@ def describe(tensors: Iterable[Tensor], config: Mapping[str, Any], *, writes: bo
         by_role[each.role] += each.parameters
         if each.parameters:
             by_dtype[each.tensor.dtype] = by_dtype.get(each.tensor.dtype, 0) + each.parameters
-    roles = {each.role for each in counted}
+    has_embedding = any(each.role is Role.EMBEDDING for each in counted)
     return Architecture(
         parameters=sum(by_role.values()),
         embedding_parameters=by_role[Role.EMBEDDING],
         output_parameters=by_role[Role.OUTPUT],
         other_parameters=by_role[Role.BODY],
-        tied=writes and Role.EMBEDDING in roles and (Role.OUTPUT not in roles or Role.COPY in roles),
+        tied=writes and has_embedding and not any(map(_is_output_matrix, counted)),
         by_dtype=by_dtype,
         tree=grow(counted),
     )
@@ -120,6 +125,11 @@ def count(tensors: Iterable[Tensor], config: Mapping[str, Any]) -> tuple[Counted
         else each
         for each in judged
     )
+
+
+def _is_output_matrix(counted: Counted) -> bool:
+    module = counted.tensor.name.split(".")[-2:-1]
+    return counted.role is Role.OUTPUT and len(counted.tensor.shape) > 1 and not _MATRICES.isdisjoint(module)
 
 
 def _judge(tensor: Tensor, packing: int, *, quantised: bool) -> Counted:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,9 @@ from tempfile import TemporaryDirectory
 from modelfetch.errors import ConfigError, ModelfetchError, NotFoundError, SmokeError, UsageError
 from modelfetch.inspect.answers import Answers, Refused
 from modelfetch.inspect.inspection import Inspection, gguf_of
+from modelfetch.inspect.reading import read_sentence
 from modelfetch.inspect.request import Questions, Request
+from modelfetch.inspect.sizes import integer
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.folder import read_folder
@@ -35,6 +38,8 @@ MAX_ANSWER_BYTES = 64 << 20
 # Kinds that give each token a probability, or each text a vector.
 PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
 POOLINGS = frozenset({"mean", "cls", "max", "lasttoken"})
+# What the vectors here have been through as well; a length of one changes no cosine.
+_KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
 _TOKENIZERS = (
     *("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json"),
     *("tekken.json", "source.spm", "bpe.codes", "vocab.bpe"),
@@ -72,6 +77,8 @@ def ask(inspection: Inspection, questions: Questions, permission: Permission = P
         wish=Wish(permission.device),
         trust_remote_code=permission.trust_remote_code,
         questions=questions,
+        cut_at=integer(read_sentence(Path(subject.folder), folder), "max_seq_length") if exercise else None,
+        notes=tuple(_left_out(folder)),
     )
     limit = permission.timeout_s or (time_limit_s(exercise, 1) if exercise else BASE_LIMIT_S)
     answers = _run(request, subject.name, limit)
@@ -108,6 +115,17 @@ def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, per
     if questions.embed and plan.pooling and plan.pooling not in POOLINGS:
         raise UsageError(f"`{folder.name}` pools by `{plan.pooling}`, which inspect does not know")
     return plan
+
+
+def _left_out(folder: ModelFolder) -> Iterator[str]:
+    """What sentence-transformers would do with a text of this model and inspect does not."""
+    modules = folder.documents.get("modules.json")
+    for module in modules if isinstance(modules, list) else []:
+        name = str(module.get("type")).rpartition(".")[2] if isinstance(module, dict) else ""
+        if name not in _KNOWN_MODULES:
+            yield f"its module `{name}` after the pooling is not applied"
+    if prompt := folder.document("config_sentence_transformers.json").get("default_prompt_name"):
+        yield f"its default prompt `{prompt}` is not put before the texts"
 
 
 def _run(request: Request, name: str, limit_s: float) -> Answers:
@@ -155,16 +173,16 @@ def _read_answers(folder: Path, name: str, status: int) -> Answers:
 def _refusal(refused: Refused, folder: ModelFolder) -> ModelfetchError:
     """What the child could not do, as the error that says who can mend it."""
     message = " ".join(refused.message.split())[:400]
-    if TRUST in message:
+    if TRUST in refused.message:
         return UsageError(
-            f"`{folder.name}` needs Python code of its own to be {refused.doing}",
+            f"`{folder.name}` needs Python code of its own for {refused.doing}",
             facts=folder.code_listing,
             hint="read these files, then add --trust-remote-code",
         )
     if refused.error == "Refused":
         return UsageError(f"`{folder.name}`: {message}")
     return SmokeError(
-        f"`{folder.name}` could not be {refused.doing}: {message or refused.error}",
+        f"`{folder.name}` failed while {refused.doing}: {message or refused.error}",
         facts={"error": refused.error},
         hint=f"modelfetch smoke {folder.name}",
     )

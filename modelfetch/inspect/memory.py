@@ -48,7 +48,8 @@ def _cache(sizes: Sizes) -> Cache | None:
     else:
         return None
     some = f" of {sizes.layers}" if sizes.layers != layers else ""
+    others = f"; the other layers keep {sizes.sliding_window} tokens at most" if some and sizes.sliding_window else ""
     return Cache(
         layers * numbers * CACHE_BYTES * CACHE_TOKENS,
-        f"{layers}{some} layers × {how} × {CACHE_BYTES} bytes × {CACHE_TOKENS} tokens",
+        f"{layers}{some} layers × {how} × {CACHE_BYTES} bytes × {CACHE_TOKENS} tokens{others}",
     )

@@ -89,8 +89,8 @@ def _what(folder: ModelFolder, class_name: str | None, gguf: str | None) -> str:
     what = next((what for end, what in _CLASSES.items() if class_name.endswith(end)), OTHER)
     if what == Kind.SEQ2SEQ.value:
         return _conditional(folder, class_name)
-    if what == Kind.ENCODER.value and class_name.startswith(_IMAGE_MODELS):
-        return "image encoder"
+    if what == Kind.ENCODER.value and (class_name.startswith(_IMAGE_MODELS) or "vision_config" in folder.config):
+        return "image and text encoder" if "text_config" in folder.config else "image encoder"
     if what in {Kind.ENCODER.value, Kind.MASKED.value, Kind.BASE.value} and pooling_of(folder):
         return Kind.EMBEDDING.value
     return Kind.CHAT.value if what == Kind.BASE.value and has_chat_template(folder) else what

@@ -60,6 +60,11 @@ def read_papers(path: Path, folder: ModelFolder) -> Papers:
     )
 
 
+def read_sentence(path: Path, folder: ModelFolder) -> Mapping[str, Any]:
+    """What sentence-transformers is told of the model in `path`."""
+    return _Reader(path, folder).json("sentence_bert_config.json", MAX_CARD_BYTES)
+
+
 class _Reader:
     """Reads files of one folder and collects what is wrong with them."""
 

@@ -36,6 +36,7 @@ class Questions:
 class Request:
     """One model to ask. `exercise` says how its weights are loaded, where they are needed.
 
+    `cut_at` is the length to which sentence-transformers cuts texts of this model, `notes` are what else it would do.
     `trust_remote_code` is the user's consent; it is used where nothing works without it.
     """
 
@@ -45,6 +46,8 @@ class Request:
     wish: Wish
     trust_remote_code: bool
     questions: Questions
+    cut_at: int | None = None
+    notes: tuple[str, ...] = ()
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

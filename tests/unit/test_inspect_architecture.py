@@ -95,6 +95,13 @@ def test_a_model_without_an_output_is_not_tied() -> None:
     assert not described(tensor("embeddings.word_embeddings.weight", 10, 4), writes=False).tied
 
 
+def test_the_head_of_a_masked_model_may_have_weights_and_still_share_its_matrix() -> None:
+    head = (tensor("cls.predictions.transform.dense.weight", 4, 4), tensor("cls.predictions.bias", 10))
+    architecture = described(tensor("bert.embeddings.word_embeddings.weight", 10, 4), *head)
+    assert architecture.tied
+    assert architecture.output_parameters == 26
+
+
 def test_an_output_of_its_own_counts() -> None:
     architecture = described(tensor("model.embed_tokens.weight", 10, 4), tensor("lm_head.weight", 10, 4))
     assert not architecture.tied
@@ -114,6 +121,8 @@ def test_a_shared_output_that_is_stored_twice_counts_once() -> None:
         tensor("embeddings.position_ids", 1, 512, dtype="I64"),
         tensor("model.layers.0.attention.rotary_emb.inv_freq", 32),
         tensor("norm.running_mean", 8),
+        tensor("final_logits_bias", 1, 400),
+        tensor("model.layers.0.mlp.gate.e_score_correction_bias", 8),
         tensor("norm.num_batches_tracked", dtype="I64"),
         tensor("mask", 9, dtype="U8"),
     ],

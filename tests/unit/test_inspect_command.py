@@ -133,8 +133,20 @@ def test_tokens_stand_in_columns_whatever_their_width(tmp_path: Path) -> None:
         width(line[: line.index(data)]) for line, data in zip(lines[2:5], ("e4 bd", "20 61", "e4"), strict=True)
     } == {width(lines[1][: lines[1].index("bytes")])}
     assert '"你"' in lines[2]
-    assert "(part of a character)" in lines[4]
+    assert "(a part of a character)" in lines[4]
     assert lines[5] == "  put together again, they give the same text"
+
+
+def test_a_character_of_several_tokens_is_named_at_each_of_them(tmp_path: Path) -> None:
+    tokens = (
+        token(b"a\xe4", piece="1"),
+        token(b"\xbd", piece="2"),
+        token(b"\xa0\xe5", piece="3"),
+        token(b"!", piece="4"),
+    )
+    lines = answered(tmp_path, Answers(tokenized=(Tokenized("?", tokens, "?", same=True),))).splitlines()
+    said = ['("a" and a part of 你)', "(a part of 你)", "(a part of 你)", '"!"']
+    assert all(words in line for words, line in zip(said, lines[2:6], strict=True))
 
 
 def test_a_text_that_does_not_come_back_is_shown_as_it_does(tmp_path: Path) -> None:

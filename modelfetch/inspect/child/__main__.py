@@ -13,14 +13,14 @@ from modelfetch.inspect.request import Request, read_request
 from modelfetch.model.child import memory
 from modelfetch.processes import die_with_parent
 
-# A template or a tokenizer of a stranger can ask for any amount; none that is honest takes this much.
+# A stranger's tokenizer can ask for any amount; none that is honest takes this much.
 TOKENIZER_BYTES = 4 << 30
 
 
 class Doing:
     """What is being done, for the error that ends it."""
 
-    what = "read"
+    what = "importing torch and transformers"
 
 
 def main() -> None:
@@ -49,22 +49,23 @@ def _answer(request: Request, doing: Doing) -> Answers:
     questions, exercise = request.questions, request.exercise
     if exercise is None:
         memory.cap(memory.data_bytes() + min(TOKENIZER_BYTES, memory.available_bytes()))
-    doing.what = "tokenized"
+    doing.what = "loading its tokenizer"
     tokenizer = loading.load_tokenizer(
         request.folder,
         request.gguf_file,
         remote_code=exercise is not None and exercise.remote_code,
         trust_remote_code=request.trust_remote_code,
     )
+    doing.what = "asking its tokenizer"
     pieces = tokens.Pieces(tokenizer)
     tokenized = tuple(pieces.tokenize(text) for text in questions.tokens)
     vocabulary = pieces.search(questions.vocabulary) if questions.vocabulary is not None else None
     rendered = templates.render(request.folder, tokenizer) if questions.template else None
     if exercise is None:
         return Answers(tokenized, vocabulary, rendered)
-    doing.what = "loaded"
-    asked = weights.Asked(request.folder, exercise, request.wish, pieces)
-    doing.what = "run"
+    doing.what = "loading its weights"
+    asked = weights.Asked(request, exercise, pieces)
+    doing.what = "running it"
     following = asked.next(questions.next, questions.top_k) if questions.next is not None else None
     vectors = asked.embed(questions.embed, questions.word) if questions.embed else None
     return Answers(tokenized, vocabulary, rendered, following, vectors, asked.ran_on)

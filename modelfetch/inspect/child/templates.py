@@ -1,11 +1,12 @@
 """Renders a sample conversation through the chat template, in the sandbox that transformers runs templates in.
 
-- A template that loops is ended by `LIMIT_S`, one that asks for too much memory by the limit of this process.
+- A template that loops is ended after `LIMIT_S`, one that wants more than `MEMORY_BYTES` at once.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from modelfetch.inspect.answers import Rendered
+from modelfetch.model.child import memory
 
 LIMIT_S = 10
+MEMORY_BYTES = 1 << 30
 MAX_RENDERED = 1 << 20
 CONVERSATION = (
     {"role": "user", "content": "What is the capital of France?"},
@@ -33,7 +36,7 @@ def render(folder: str, tokenizer: Any) -> Rendered:
             default = _apply(tokenizer, template)
             on, off = (_apply(tokenizer, template, enable_thinking=thinking) for thinking in (True, False))
     except Exception as error:
-        return Rendered(None, None, None, f"{type(error).__name__}: {error}"[:500])
+        return Rendered(None, None, None, f"{type(error).__name__}: {error}"[:500].removesuffix(": "))
     if on == off:
         return Rendered(default, None, None, None)
     return Rendered(default, on, off, None)
@@ -76,7 +79,9 @@ def _limited(seconds: int) -> Iterator[None]:
         # Not an Exception: a template engine catches those.
         raise _TooLong
 
-    before = signal.signal(signal.SIGALRM, stop)
+    handler = signal.signal(signal.SIGALRM, stop)
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    memory.cap(memory.data_bytes() + MEMORY_BYTES)
     signal.alarm(seconds)
     try:
         yield
@@ -84,7 +89,8 @@ def _limited(seconds: int) -> Iterator[None]:
         raise TimeoutError(f"the template was still being rendered after {seconds} s") from None
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
 class _TooLong(BaseException):

@@ -10,6 +10,7 @@ import torch
 from modelfetch.inspect.answers import Likely, Next, Occurrence, RanOn, Vectors
 from modelfetch.inspect.child.refusing import Refused
 from modelfetch.inspect.child.tokens import Pieces
+from modelfetch.inspect.request import Request
 from modelfetch.model.child import loading, machine
 from modelfetch.model.child.vectors import cosine, encode_texts, hidden_states, pooled, run
 from modelfetch.model.kind import Exercise, Kind
@@ -22,12 +23,11 @@ _READS_FORWARD = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION})
 class Asked:
     """A model that was loaded to be asked."""
 
-    def __init__(self, folder: str, exercise: Exercise, wish: Wish, pieces: Pieces) -> None:
-        placed = _place(wish, exercise)
+    def __init__(self, request: Request, exercise: Exercise, pieces: Pieces) -> None:
+        placed = _place(request.wish, exercise)
         self.ran_on = RanOn(placed.device, placed.device_reason, placed.dtype, placed.dtype_reason)
-        loaded = loading.load_model(folder, exercise, placed)
-        self._model = loaded.model
-        self._missing = sorted(loaded.keys["missing_keys"])
+        self._model = loading.load_model(request.folder, exercise, placed).model
+        self._cut_at, self._notes = request.cut_at, request.notes
         self._kind, self._pooling = exercise.kind, exercise.pooling
         self._pieces, self._tokenizer = pieces, pieces.tokenizer
 
@@ -60,14 +60,24 @@ class Asked:
 
     def _texts(self, encoder: Any, texts: tuple[str, ...]) -> Vectors:
         pooling = self._pooling or "mean"
-        vectors = []
-        for text in texts:
-            inputs = encode_texts(self._tokenizer, encoder, text)
+        vectors, notes = [], list(self._notes)
+        if not self._pooling:
+            notes.append("the model names no pooling; these are means over its last hidden states")
+        for number, text in enumerate(texts):
+            inputs = self._cut(text, encoder)
+            if (whole := len(self._tokenizer(text)["input_ids"])) > inputs["input_ids"].shape[1]:
+                notes.append(f"text {number + 1} was cut to {self._cut_at} of its {whole} tokens, as its files say")
             self._check(inputs["input_ids"])
             vectors.append(pooled(encoder, inputs, pooling)[0])
             _check_numbers(vectors[-1])
-        notes = () if self._pooling else ("the model names no pooling; these are means over its last hidden states",)
-        return Vectors(pooling, int(vectors[0].shape[-1]), texts, _cosines(vectors), notes)
+        return Vectors(pooling, int(vectors[0].shape[-1]), texts, _cosines(vectors), tuple(notes))
+
+    def _cut(self, text: str, encoder: Any) -> Any:
+        """The tokens of a text, no more than sentence-transformers would take."""
+        if self._cut_at is None:
+            return encode_texts(self._tokenizer, encoder, text)
+        options = {"truncation": True, "max_length": self._cut_at, "return_tensors": "pt"}
+        return self._tokenizer(text, **options).to(encoder.device)
 
     def _words(self, encoder: Any, texts: tuple[str, ...], word: str) -> Vectors:
         occurrences, vectors, notes = [], [], []
