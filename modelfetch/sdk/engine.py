@@ -24,7 +24,7 @@ from modelfetch.sdk.gauge import Gauge, patience_s
 from modelfetch.sdk.order import Order
 from modelfetch.sdk.process import Child, running
 from modelfetch.sdk.scratch import Scratch
-from modelfetch.transfer.hashing import matches
+from modelfetch.transfer.hashing import RunningDigest, matches
 from modelfetch.transfer.job import Job, Landing, Report
 
 # Longer than the clients' own retries of a dead connection take: they may help themselves first.
@@ -88,26 +88,28 @@ class _Transfer:
                 raise failures.mismatch(entry, wrong[entry.path], self._order)
             if entry.path not in brought:
                 raise failures.left_out(entry.path, self._order, self._scratch)
-        digests = kept | brought
+        hashed = kept | brought
         for entry in entries:
-            self._landing.publish(entry, self._scratch.file(entry), digests[entry.path])
+            whole = hashed[entry.path]
+            self._landing.publish(entry, self._scratch.file(entry), whole.digests(), whole.pieces())
             self._listener(events.FileDone(entry.path, entry.size, reused=False))
         transferred_bytes = sum(entry.size for entry in entries) - resumed_bytes
-        return Report({self._order.endpoint.name: transferred_bytes}, {}, arrived | digests, resumed_bytes, {})
+        digests = arrived | {path: whole.digests() for path, whole in hashed.items()}
+        return Report({self._order.endpoint.name: transferred_bytes}, {}, digests, resumed_bytes, {})
 
-    def _verify(self, entries: Sequence[Entry]) -> tuple[dict[str, Digests], dict[str, Digests]]:
-        """The digests of those files that are right, and of those that are wrong. What is not right is removed."""
-        digests = self._scratch.digests([entry for entry in entries if self._scratch.has(entry)])
-        right, wrong = dict[str, Digests](), dict[str, Digests]()
+    def _verify(self, entries: Sequence[Entry]) -> tuple[dict[str, RunningDigest], dict[str, Digests]]:
+        """Those files that are right, and the digests of those that are wrong. What is not right is removed."""
+        hashed = self._scratch.hashed([entry for entry in entries if self._scratch.has(entry)])
+        right, wrong = dict[str, RunningDigest](), dict[str, Digests]()
         for entry in entries:
-            computed = digests.get(entry.path)
-            if computed and matches(entry, computed):
+            computed = hashed.get(entry.path)
+            if computed and matches(entry, computed.digests()):
                 right[entry.path] = computed
                 continue
             # One of another size, too: the client would take it for its own finished work.
             self._scratch.file(entry).unlink(missing_ok=True)
             if computed:
-                wrong[entry.path] = computed
+                wrong[entry.path] = computed.digests()
                 self._listener(events.Lost(entry.path, entry.size))
         return right, wrong
 

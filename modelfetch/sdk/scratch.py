@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modelfetch import events
 from modelfetch.errors import StoreError
-from modelfetch.manifest import Digests, Entry
+from modelfetch.manifest import Entry
 from modelfetch.transfer.hashing import RunningDigest, new_buffer
 from modelfetch.transfer.owner import BEAT_EVERY_S, Claim, Watch, claim
 
@@ -109,11 +109,11 @@ class Scratch:
         """How much is in `files` at the moment; the client makes, renames and removes files meanwhile."""
         return sum(_sizes(self.files))
 
-    def digests(self, entries: Iterable[Entry]) -> dict[str, Digests]:
-        """The digests of the entries' files, which are there, by path. With several cores; an interruption ends it."""
+    def hashed(self, entries: Iterable[Entry]) -> dict[str, RunningDigest]:
+        """The entries' files, which are there, hashed, by path. With several cores; an interruption ends it."""
         stopping = threading.Event()
         with ThreadPoolExecutor(min(MOST_HASHERS, os.cpu_count() or 1)) as pool:
-            hashing = {entry.path: pool.submit(_digests, self.file(entry), entry, stopping) for entry in entries}
+            hashing = {entry.path: pool.submit(_hashed, self.file(entry), entry, stopping) for entry in entries}
             try:
                 while wait(hashing.values(), BEAT_EVERY_S).not_done:
                     self.beat()
@@ -122,12 +122,12 @@ class Scratch:
                 stopping.set()
 
 
-def _digests(file: Path, entry: Entry, stopping: threading.Event) -> Digests:
+def _hashed(file: Path, entry: Entry, stopping: threading.Event) -> RunningDigest:
     running, buffer = RunningDigest(entry), new_buffer()
     with file.open("rb", buffering=0) as stream:
         while not stopping.is_set() and (count := stream.readinto(buffer)):
             running.update(buffer[:count])
-    return running.digests()
+    return running
 
 
 def _sizes(folder: Path | os.DirEntry[str]) -> Iterator[int]:

@@ -58,6 +58,10 @@ def scratches(given: Settings) -> list[Path]:
     return list((given.home / "partial-v1").glob("sdk-*"))
 
 
+def piece_lists(given: Settings) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (given.home / "blobs-v1" / "pieces").glob("??/*")}
+
+
 def children() -> list[psutil.Process]:
     """The processes of hubs' clients that this one, or a modelfetch that it started, has running."""
     found = psutil.Process().children(recursive=True)
@@ -91,6 +95,7 @@ def test_the_result_is_that_of_a_direct_pull(name: str, tmp_path: Path, model_fi
     progress = sum(event.advanced for event in heard.events if isinstance(event, events.Progress))
     assert progress == through.bytes_total
     assert {event.path for event in heard.events if isinstance(event, events.FileDone)} == through.report.digests.keys()
+    assert piece_lists(given) == piece_lists(settings(tmp_path / "direct", there)) != {}
     assert scratches(given) == []
 
 

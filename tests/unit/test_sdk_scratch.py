@@ -117,7 +117,11 @@ def test_both_digests_of_every_file_are_computed(scratch: Scratch) -> None:
     scratch.file(ENTRY).write_bytes(CONTENT)
     small = Entry("config.json", 2, digests_of(b"{}"))
     scratch.file(small).write_bytes(b"{}")
-    assert scratch.digests([ENTRY, small]) == {ENTRY.path: digests_of(CONTENT), small.path: digests_of(b"{}")}
+    hashed = scratch.hashed([ENTRY, small])
+    assert {path: running.digests() for path, running in hashed.items()} == {
+        ENTRY.path: digests_of(CONTENT),
+        small.path: digests_of(b"{}"),
+    }
 
 
 def test_whoever_loses_the_folder_while_hashing_does_not_hash_on(scratch: Scratch) -> None:
@@ -127,7 +131,7 @@ def test_whoever_loses_the_folder_while_hashing_does_not_hash_on(scratch: Scratc
     with scratch.owned("own/name", events.ignore):
         takes_over(scratch)
         with pytest.raises(StoreError, match="took"):
-            scratch.digests([ENTRY])
+            scratch.hashed([ENTRY])
 
 
 def test_the_size_is_that_of_all_files(scratch: Scratch) -> None:
