@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch.cli._output import format_bytes, print_json, say
-from modelfetch.cli._removal import documents, tell
+from modelfetch.cli._removal import documents, tell_what_goes, tell_what_stays
 from modelfetch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def _orphans(settings: Settings) -> list[Orphan]:
 
 
 def _tell(plan: Plan, wishes: Wishes) -> None:
-    tell("goes", plan.goes)
+    tell_what_goes(plan.goes)
     # Models are told of where some were to go.
-    tell("stays", (item for item in plan.stays if wishes.chooses_models or item.what != "snapshot"))
+    tell_what_stays(item for item in plan.stays if wishes.chooses_models or item.what != "snapshot")
     click.echo(f"{format_bytes(plan.bytes_before)} in the store, {format_bytes(plan.bytes_after)} after that")
     if plan.over_bytes:
         say(f"that is {format_bytes(plan.over_bytes)} more than was asked for: the rest stays for the reasons above")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch.cli._output import format_bytes, print_json, say
-from modelfetch.cli._removal import documents, tell
+from modelfetch.cli._removal import documents, tell_what_goes, tell_what_stays
 
 if TYPE_CHECKING:
     from modelfetch.store import Removal, Store
@@ -60,8 +60,8 @@ def _needed_by_pulls(store: Store) -> dict[str, str]:
 def _tell(removal: Removal) -> None:
     for snapshot in removal.snapshots:
         click.echo(f"{snapshot.reference}  {snapshot.manifest.commit[:8]}  {format_bytes(snapshot.size_bytes)}")
-    tell("goes", removal.goes)
-    tell("stays", removal.stays)
+    tell_what_goes(removal.goes)
+    tell_what_stays(removal.stays)
 
 
 def _document(removal: Removal) -> dict[str, Any]:

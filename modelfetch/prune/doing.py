@@ -70,11 +70,11 @@ def carry_out(
 
 def _as_it_became(plan: Plan, shown: Plan, failed: Mapping[str, str]) -> Plan:
     """The plan, without what was not shown before and what could not go after all."""
-    shown_paths = {item.path for item in shown.goes}
+    seen = {(item.path, item.model) for item in shown.goes}
     goes: list[Item] = []
     stays = list(plan.stays)
     for item in plan.goes:
-        if item.path not in shown_paths:
+        if (item.path, item.model) not in seen:
             stays.append(replace(item, why="it was not among what was shown"))
         elif why := failed.get(str(item.path)):
             stays.append(replace(item, why=why))

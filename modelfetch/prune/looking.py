@@ -88,7 +88,7 @@ def _model(store: Store, snapshot: Snapshot, payload_stats: Mapping[str, os.stat
     biggest = max(sizes, key=lambda sha256: sizes[sha256], default="")
     if biggest in payload_stats:
         used.append(payload_stats[biggest].st_atime)
-    shown = (place.root for place in snapshot.views if len(registry.missing(snapshot, place)) < len(snapshot.paths))
+    shown = (place for place in snapshot.views if len(registry.missing(snapshot, place)) < len(snapshot.paths))
     return Model(snapshot, max(0.0, now - max(used)), tuple(shown))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from modelfetch.store import Snapshot
+from modelfetch.store import Snapshot, ViewPlace
 
 
 class Kind(StrEnum):
@@ -40,7 +40,7 @@ class Model:
 
     snapshot: Snapshot
     idle_s: float
-    shown_in: tuple[Path, ...] = ()
+    shown_in: tuple[ViewPlace, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from modelfetch.prune.picture import Kind, Leftover, Model, Picture
-from modelfetch.store import Snapshot
+from modelfetch.store import Snapshot, ViewPlace
 from modelfetch.store.removal import Holdings, Item, payloads, reasons_to_stay
 from modelfetch.units import format_bytes
 
@@ -80,13 +80,15 @@ def make_plan(picture: Picture, wishes: Wishes) -> Plan:
     """What a prune of this store comes to."""
     leftovers = {leftover.path: _why_left(leftover) for leftover in picture.leftovers}
     going = _chosen_models(picture, wishes, sum(_in_store(one) for one in picture.leftovers if leftovers[one.path]))
-    staying = [model for number, model in enumerate(picture.models) if number not in going]
-    blobs = _blob_reasons(picture, [model.snapshot for model in staying])
+    blobs = _blob_reasons(picture, going)
     goes: list[Item] = []
     stays: list[Item] = []
     for number, model in enumerate(picture.models):
-        item = _snapshot_item(model, going.get(number) or _why_model_stays(model, picture, wishes))
+        why = going.get(number) or _why_model_stays(model, picture, wishes)
+        item = Item("snapshot", model.snapshot.folder, 0, why, model.snapshot.name)
         (goes if number in going else stays).append(item)
+        for place in model.shown_in if number in going else ():
+            (stays if place.is_users_own else goes).append(_view_item(model, place))
     for sha256, blob in picture.blobs.items():
         reason = blobs.get(sha256)
         (stays if reason else goes).append(Item("blob", blob.path, blob.size_bytes, reason or "no snapshot needs it"))
@@ -109,7 +111,8 @@ def make_plan(picture: Picture, wishes: Wishes) -> Plan:
 def _chosen_models(picture: Picture, wishes: Wishes, leftover_bytes: int) -> dict[int, str]:
     """The models that go, by their position, each with why."""
     free = [number for number, model in enumerate(picture.models) if _why_model_is_held(model, picture, wishes) is None]
-    free.sort(key=lambda number: -picture.models[number].idle_s)
+    # The longest ago first; of two that were used at once, the one that was pulled first, which is the later here.
+    free.sort(key=lambda number: (picture.models[number].idle_s, number), reverse=True)
     going: dict[int, str] = {}
     if wishes.keep_within_s is not None:
         for number in free:
@@ -135,7 +138,7 @@ class _Space:
             sha256 for number, needs in enumerate(self._needs) if number not in gone for sha256 in needs
         )
         # What stays whoever needs it: with no snapshot left at all, it still has a reason.
-        self._fixed = _blob_reasons(picture, []).keys()
+        self._fixed = _blob_reasons(picture, range(len(picture.models))).keys()
         held = self._fixed | self._holders.keys()
         self.bytes = leftover_bytes + sum(self._sizes[sha256] for sha256 in held)
 
@@ -169,12 +172,17 @@ class _Space:
             self._holders[sha256] += 1
 
 
-def _blob_reasons(picture: Picture, staying: Sequence[Snapshot]) -> dict[str, str]:
-    """The blobs that stay beside the snapshots that do, and why."""
+def _blob_reasons(picture: Picture, going: Container[int]) -> dict[str, str]:
+    """The blobs that stay when the models at these positions go, and why."""
+    staying = [model.snapshot for number, model in enumerate(picture.models) if number not in going]
+    leaving = [model.snapshot for number, model in enumerate(picture.models) if number in going]
     foreign_links = {sha256: blob.foreign_links for sha256, blob in picture.blobs.items()}
     holdings = Holdings(staying, foreign_links, picture.unreadable_records, picture.needed)
     reasons = reasons_to_stay(picture.blobs, holdings)
-    named = payloads(model.snapshot for model in picture.models)
+    # Who needs it is told of what would have gone with a snapshot; of all the rest that would be a list of the store.
+    kept, left = payloads(staying), payloads(leaving)
+    reasons |= {sha256: "a snapshot that stays needs it" for sha256 in reasons if sha256 in kept and sha256 not in left}
+    named = kept | left
     for sha256, blob in picture.blobs.items():
         if sha256 not in named and sha256 not in reasons and blob.age_s <= UNNAMED_BLOB_KEPT_FOR_S:
             reasons[sha256] = "no snapshot names it yet, and it came within the last day"
@@ -188,7 +196,7 @@ def _why_model_is_held(model: Model, picture: Picture, wishes: Wishes) -> str | 
     if users := {picture.needed[sha256] for sha256 in payloads([model.snapshot]) if sha256 in picture.needed}:
         return f"a pull that runs counts on its files: {', '.join(sorted(users))}"
     if model.shown_in and not wishes.also_views:
-        return f"still shown in {', '.join(map(str, model.shown_in))}; --also-views takes it from there as well"
+        return f"still shown in {', '.join(str(place.root) for place in model.shown_in)}; --also-views lets it go"
     return None
 
 
@@ -216,8 +224,10 @@ def _why_goes(leftover: Leftover) -> str:
     return leftover.note or _WHY_GOES[leftover.kind]
 
 
-def _snapshot_item(model: Model, why: str) -> Item:
-    return Item("snapshot", model.snapshot.folder, 0, why)
+def _view_item(model: Model, place: ViewPlace) -> Item:
+    if place.is_users_own:
+        return Item("folder", place.root, 0, "the files in a plain folder are yours", model.snapshot.name)
+    return Item(f"{place.kind} view", place.root, 0, "its model goes", model.snapshot.name)
 
 
 def _store_bytes(picture: Picture, blobs: Iterable[str], leftovers: Iterable[Leftover]) -> int:
@@ -231,6 +241,8 @@ def _in_store(leftover: Leftover) -> int:
 
 def _days(seconds: float) -> str:
     days = seconds / _DAY_S
+    if seconds < 3600:
+        return "less than an hour"
     if days < 2:
         return f"{seconds / 3600:.0f} hours"
     return f"{days:.0f} days"

@@ -19,12 +19,13 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that goes or stays."""
+    """One thing that goes or stays. `model` is the snapshot that it is, or that it is a view of."""
 
     what: str
     path: Path
     size_bytes: int
     why: str
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def reasons_to_stay(digests: Iterable[str], holdings: Holdings) -> dict[str, str
     needed: dict[str, list[str]] = {}
     for snapshot in holdings.others:
         for sha256 in payloads([snapshot]):
-            needed.setdefault(sha256, []).append(f"{snapshot.reference} ({snapshot.manifest.commit[:8]})")
+            needed.setdefault(sha256, []).append(snapshot.name)
     reasons = {}
     for sha256 in digests:
         if sha256 in needed:

@@ -18,7 +18,7 @@ from modelfetch.store.files import remove_empty_folders
 from modelfetch.store.removal import Holdings, Item, Removal, payloads, reasons_to_stay
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
-from modelfetch.store.views import folder, registry
+from modelfetch.store.views import registry
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,19 @@ def _view_files(store: Store, snapshots: Sequence[Snapshot]) -> list[_ViewFiles]
 def _snapshot_items(
     store: Store, snapshots: Sequence[Snapshot], views: Sequence[_ViewFiles]
 ) -> tuple[list[Item], list[Item]]:
-    goes = [Item("snapshot", store.records.record(snapshot), 0, "asked for") for snapshot in snapshots]
+    goes = [Item("snapshot", store.records.record(snapshot), 0, "asked for", snapshot.name) for snapshot in snapshots]
     stays = [
-        Item("folder", snapshot.folder, snapshot.size_bytes, "the files in a plain folder are yours")
+        Item("folder", snapshot.folder, snapshot.size_bytes, "the files in a plain folder are yours", snapshot.name)
         for snapshot in snapshots
         if snapshot.plain
     ]
     for view in views:
         if view.paths:
-            goes.append(Item(f"{view.place.kind} view", view.place.root, 0, f"{len(view.paths)} names of ours"))
-        elif view.place.kind == folder.KIND and view.place.root.is_dir():
-            stays.append(Item("folder", view.place.root, 0, "the files in a plain folder are yours"))
+            names = f"{len(view.paths)} names of ours"
+            goes.append(Item(f"{view.place.kind} view", view.place.root, 0, names, view.snapshot.name))
+        elif view.place.is_users_own and view.place.root.is_dir():
+            yours = "the files in a plain folder are yours"
+            stays.append(Item("folder", view.place.root, 0, yours, view.snapshot.name))
     return goes, stays
 
 

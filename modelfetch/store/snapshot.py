@@ -27,7 +27,12 @@ class ViewPlace:
     @property
     def name(self) -> str:
         """What `modelfetch link --to` calls it."""
-        return str(self.root) if self.kind == "folder" else self.kind
+        return str(self.root) if self.is_users_own else self.kind
+
+    @property
+    def is_users_own(self) -> bool:
+        """Whether it is a plain folder, whose files are the user's, and no other tool's cache."""
+        return self.kind == "folder"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,11 @@ class Snapshot:
     def reference(self) -> Reference:
         owner, _, name = self.manifest.repo.partition("/")
         return Reference(owner, name, self.manifest.hub, self.manifest.revision)
+
+    @property
+    def name(self) -> str:
+        """What a person tells it apart by: the reference alone may have led to several commits."""
+        return f"{self.reference} ({self.manifest.commit[:8]})"
 
     def file(self, path: str) -> Path:
         """Where the bytes of `path` are read.

@@ -405,3 +405,22 @@ def test_an_age_or_a_size_that_is_none_is_a_usage_error(store: Store, options: l
 def test_a_store_that_is_not_there_is_not_made(own_environment: Path) -> None:
     assert run(["prune", "--max-size", "1G"]) == 0
     assert not (own_environment / "modelfetch").exists()
+
+
+def test_models_that_stay_for_one_reason_are_told_together(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    for letter in "abcde":
+        bring(store, SMALL, manifest_of(SMALL, repo=f"owner/{letter}"))
+    assert run(["prune", "--max-size", "1G"]) == 0
+    out = capfd.readouterr().out
+    assert "stays: huggingface:owner/e (01234567), huggingface:owner/d (01234567), " in out
+    assert " and 2 more (it fits)\n" in out
+    assert "stays: 2 file(s), 90.0 kB (a snapshot that stays needs it)\n" in out
+
+
+def test_of_two_used_at_once_the_one_pulled_first_goes(store: Store) -> None:
+    first = bring(store, {"a.dat": b"a" * 100}, manifest_of({"a.dat": b"a" * 100}, repo="owner/first"))
+    second = bring(store, {"b.dat": b"b" * 100}, manifest_of({"b.dat": b"b" * 100}, repo="owner/second"))
+    now = time.time() - DAY_S
+    plan = look_and_plan(store, Wishes(max_bytes=100), now=now)
+    assert plan.snapshots == (first,), "both were used just now, by a clock that was set back"
+    assert second.folder.exists()

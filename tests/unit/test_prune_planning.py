@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from modelfetch.manifest import Digests, Entry, Manifest
 from modelfetch.prune.picture import Blob, Kind, Leftover, Model, Picture
 from modelfetch.prune.planning import KEPT_FOR_S, UNNAMED_BLOB_KEPT_FOR_S, Plan, Wishes, make_plan
-from modelfetch.store import Snapshot
+from modelfetch.store import Snapshot, ViewPlace
 
 DAY_S = 86400.0
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 SIZES = {A: 100, B: 10, C: 1, D: 1000}
 SOMEBODY = "process 7 on box"
+CACHE = ViewPlace("huggingface", Path("/cache"))
+MINE = ViewPlace("folder", Path("/mine"))
 
 
 def model(name: str, *digests: str, idle_s: float = 0.0, plain: bool = False, shown: bool = False) -> Model:
@@ -30,7 +32,7 @@ def model(name: str, *digests: str, idle_s: float = 0.0, plain: bool = False, sh
     manifest = Manifest("huggingface", f"owner/{name}", None, "1" * 40, entries)
     paths = frozenset(entry.path for entry in entries)
     snapshot = Snapshot(manifest, paths, Path(f"/store/{name}"), MOMENT, plain=plain)
-    return Model(snapshot, idle_s, (Path("/cache"),) if shown else ())
+    return Model(snapshot, idle_s, (CACHE,) if shown else ())
 
 
 def picture(*models: Model, besides: Mapping[str, Blob] = MappingProxyType({}), **changes: Any) -> Picture:
@@ -57,7 +59,7 @@ def why(plan: Plan, path: str) -> str:
     ("given_picture", "goes", "reason"),
     [
         (picture(model("one", A), besides={B: blob(B)}), True, "no snapshot needs it"),
-        (picture(model("one", A, B)), False, "needed by huggingface:owner/one (11111111)"),
+        (picture(model("one", A, B)), False, "a snapshot that stays needs it"),
         (picture(besides={B: blob(B)}, needed={B: SOMEBODY}), False, f"a pull that runs counts on it: {SOMEBODY}"),
         (picture(besides={B: blob(B)}, unreadable_records=2), False, "2 record(s) that cannot be read may need it"),
         (
@@ -110,7 +112,7 @@ def test_models_that_were_not_used_for_so_long_go_and_leave_what_others_need() -
     ("given_picture", "reason"),
     [
         (picture(model("one", A, idle_s=1e9, plain=True)), "the files in a plain folder are yours"),
-        (picture(model("one", A, idle_s=1e9, shown=True)), "still shown in /cache; --also-views takes it"),
+        (picture(model("one", A, idle_s=1e9, shown=True)), "still shown in /cache; --also-views lets it go"),
         (picture(model("one", A, idle_s=1e9), needed={A: SOMEBODY}), f"counts on its files: {SOMEBODY}"),
     ],
 )
@@ -123,6 +125,16 @@ def test_a_model_that_may_not_go_stays_whatever_is_asked(given_picture: Picture,
 def test_what_a_view_shows_goes_when_the_views_are_to_go_too() -> None:
     plan = make_plan(picture(model("one", A, idle_s=1e9, shown=True)), Wishes(keep_within_s=1.0, also_views=True))
     assert gone(plan) == ({"one"}, {"a"})
+    assert why(plan, "/cache") == "its model goes"
+
+
+def test_a_plain_folder_that_shows_what_goes_stays_and_is_told() -> None:
+    one = replace(model("one", A, idle_s=1e9), shown_in=(MINE,))
+    plan = make_plan(picture(one), Wishes(keep_within_s=1.0, also_views=True))
+    assert gone(plan) == ({"one"}, {"a"})
+    assert [(item.what, str(item.path), item.model) for item in plan.stays] == [
+        ("folder", "/mine", "huggingface:owner/one (11111111)")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +234,8 @@ def test_what_stays_has_all_its_bytes_and_what_runs_has_what_it_counts_on(store:
     kept = {entry.digests.sha256 for one in staying if not one.plain for entry in one.entries} | store.needed.keys()
     assert not kept & set(plan.blobs)
     assert all(not one.plain for one in plan.snapshots)
-    assert len(plan.goes) + len(plan.stays) == len(store.models) + len(store.blobs)
+    things = [item for item in (*plan.goes, *plan.stays) if item.what in {"snapshot", "blob"}]
+    assert len(things) == len(store.models) + len(store.blobs)
     assert plan.bytes_before - plan.bytes_after == plan.freed_bytes
 
 
@@ -233,7 +246,7 @@ def test_a_budget_is_kept_or_nothing_more_could_go_and_none_went_for_nothing(sto
     assert plan.bytes_after <= max_bytes or plan.bytes_after == everything.bytes_after
     for kept in plan.snapshots:
         with_it = tuple(
-            replace(one, shown_in=(Path("/x"),)) if one.snapshot is kept or one.snapshot not in plan.snapshots else one
+            replace(one, shown_in=(CACHE,)) if one.snapshot is kept or one.snapshot not in plan.snapshots else one
             for one in store.models
         )
         again = make_plan(replace(store, models=with_it), Wishes(keep_within_s=-1.0))
