@@ -33,6 +33,7 @@ class Problem(StrEnum):
     UNREADABLE = "unreadable"
     BROKEN_LINK = "broken link"
     UNREADABLE_RECORD = "unreadable record"
+    ORPHANS = "orphans"
     BAD_SAFETENSORS = "bad safetensors"
     BAD_GGUF = "bad gguf"
     MISSING_SHARD = "missing shard"

@@ -21,8 +21,10 @@ from modelfetch.manifest import Entry
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.linking import leads_to
 from modelfetch.store.pieces import PieceLists
+from modelfetch.store.removal import payloads
 from modelfetch.store.tree import Tree
 from modelfetch.store.views import registry
+from modelfetch.units import format_bytes
 from modelfetch.verify.contents import check_contents
 from modelfetch.verify.known import Known
 from modelfetch.verify.reading import Reading, Target, read_all
@@ -62,8 +64,10 @@ def verify(
     Raises:
         StoreError: something is to be mended in a store that cannot be written to.
     """
-    findings = [] if snapshots is not None else _record_findings(store)
-    snapshots = store.snapshots() if snapshots is None else snapshots
+    findings: list[Finding] = []
+    if snapshots is None:
+        snapshots = store.snapshots()
+        findings += _record_findings(store) or _orphan_findings(store, snapshots)
     work = _plan(store, snapshots)
     readings = _read(store, work, deep=deep, jobs=jobs or _cores(), listener=listener)
     damage = _damage(store, work, readings)
@@ -113,6 +117,17 @@ def _record_findings(store: Store) -> list[Finding]:
         Finding(record.path.parent.name, str(record.path), Problem.UNREADABLE_RECORD, got=record.why)
         for record in store.damaged_records()
     ]
+
+
+def _orphan_findings(store: Store, snapshots: Sequence[Snapshot]) -> list[Finding]:
+    """Payloads that nobody needs, together: no damage, and nothing that is known while a record cannot be read."""
+    needed = payloads(snapshots)
+    sizes = [size for sha256, size in store.blobs.sizes() if sha256 not in needed]
+    if not sizes:
+        return []
+    got = f"{len(sizes)} of the payloads, {format_bytes(sum(sizes))}, which no model here needs"
+    folder = str(store.blobs.root)
+    return [Finding("-", folder, Problem.ORPHANS, Severity.INFO, got=got, hint="modelfetch prune --dry-run")]
 
 
 def _plan(store: Store, snapshots: Sequence[Snapshot]) -> list[_Use]:

@@ -281,6 +281,18 @@ def test_an_unreadable_record_is_a_finding_when_everything_is_verified(store: St
     assert verify(store, [snapshot]).ok
 
 
+def test_payloads_that_nobody_needs_are_told_and_no_error(store: Store, snapshot: Snapshot) -> None:
+    for content in (b"nobody", b"needs me"):
+        store.publish_bytes(content, digests_of(content))
+    report = verify(store)
+    assert report.ok
+    assert [(finding.problem, finding.severity) for finding in report.findings] == [(Problem.ORPHANS, Severity.INFO)]
+    assert report.findings[0].got == "2 of the payloads, 14 B, which no model here needs"
+    assert verify(store, [snapshot]).findings == (), "only when everything is verified"
+    store.records.record(snapshot).write_bytes(b"{")
+    assert {finding.problem for finding in verify(store).findings} == {Problem.UNREADABLE_RECORD}, "it may need them"
+
+
 def test_files_in_a_plain_folder_are_verified_where_they_are(store: Store, tmp_path: Path) -> None:
     plain = deliver(FolderDestination(store, tmp_path / "mine"), FILES, manifest_of(FILES))
     assert verify(store).checked_bytes == plain.size_bytes
