@@ -18,6 +18,7 @@ def write(path: Path, content: bytes) -> Path:
 
 def link(path: Path, target: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     path.symlink_to(target)
     return path
 

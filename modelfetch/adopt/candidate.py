@@ -42,7 +42,8 @@ class Found:
 class Candidate:
     """A model, or a part of one, that lies in `folder`. `label` is what its owner calls it.
 
-    `hub`, `repo` and `commit` are None where nothing tells them; `listing` is the whole one where the owner keeps it.
+    `hub`, `repo` and `commit` are None where nothing tells them; `listing` is the whole one where the owner keeps it,
+    and `asked_at` when it last asked the hub where `revision` leads, in seconds since the epoch.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Candidate:
     revision: str | None = None
     commit: str | None = None
     listing: tuple[Entry, ...] | None = None
+    asked_at: float | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ _LARGEST_TREE_BYTES = 64 << 20
 _LARGEST_NOTE_BYTES = 4096
 # The client's own tolerance between a file's time and its note's.
 _CLOCK_GRAIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A revision, None for the default branch, and when the client last wrote where it leads."""
+
+    revision: str | None
+    asked_at: float | None
 
 
 def scan_cache(place: Place, scan: Scan) -> None:
@@ -71,8 +79,8 @@ def _scan_repository(root: Path, repository: Path, scan: Scan) -> None:
             continue
         listing = _listing(repository / "trees" / f"{commit}.json")
         files = _files(root, repository, folder, listing, scan)
-        revision = branches.get(commit, commit)
-        scan.add(Candidate(label, folder, files, HUB, repo, revision, commit, listing))
+        branch = branches.get(commit, _Branch(commit, None))
+        scan.add(Candidate(label, folder, files, HUB, repo, branch.revision, commit, listing, branch.asked_at))
 
 
 def _files(
@@ -109,9 +117,9 @@ def _claim_in_name(link: Path, blobs: Path) -> Digests:
     return Digests(check_digest(blob.name, kind="sha256"), check_digest(blob.name, kind="git_sha1"))
 
 
-def _branches(refs: Path) -> dict[str, str | None]:
-    """The revision that leads to each commit, None for the default branch. That one goes first, then by name."""
-    branches: dict[str, str | None] = {}
+def _branches(refs: Path) -> dict[str, _Branch]:
+    """The reference that leads to each commit. The default branch goes first, then by name."""
+    branches: dict[str, _Branch] = {}
     for path in sorted(
         _names(refs), key=lambda path: (path.relative_to(refs).as_posix() not in DEFAULT_REVISIONS, path)
     ):
@@ -121,7 +129,7 @@ def _branches(refs: Path) -> dict[str, str | None]:
         # What a pull of ours wrote there keeps `hf cache prune` away, and is no branch.
         is_branch = is_default or (is_revision(name) and not name.startswith("modelfetch/"))
         if commit is not None and is_branch:
-            branches.setdefault(commit, None if is_default else name)
+            branches.setdefault(commit, _Branch(None if is_default else name, path.lstat().st_mtime))
     return branches
 
 

@@ -2,6 +2,7 @@
 
 - Nothing outside the store is written, moved or removed; a hard link takes a file's permission to be written away.
 - A snapshot is saved when its files are in the store. Killed before, the next run finds them there and saves it.
+- What this counts on is named for whoever removes from the store meanwhile, before it is looked for or published.
 - A second run reads nothing of what is linked, and nothing that is named by its digest.
 """
 
@@ -9,25 +10,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelfetch.adopt.candidate import Candidate
+from modelfetch.adopt.foreseeing import foreseen
 from modelfetch.adopt.orphans import orphans
 from modelfetch.adopt.places import Place
 from modelfetch.adopt.report import TAKEN, AdoptedModel, Adoption, Fate, State
+from modelfetch.adopt.saving import foreseen_model, save
 from modelfetch.adopt.scanning import scan_place
-from modelfetch.adopt.snapshots import Content, content_of, with_earlier, with_revision_of_its_own
-from modelfetch.adopt.taking import take_all
-from modelfetch.adopt.work import Inode, Item, Means, Work, inode_of, plan
+from modelfetch.adopt.taking import Taking, take_all
+from modelfetch.adopt.work import Inode, Means, Work, plan
 from modelfetch.errors import UsageError
-from modelfetch.manifest import Digests, Manifest
-from modelfetch.reference import LOCAL, Reference
-from modelfetch.store import Snapshot, Store
+from modelfetch.manifest import Digests
+from modelfetch.reference import Reference
+from modelfetch.store import Store
 from modelfetch.store.adopting import device_of, may_hard_link, payload_identities
-from modelfetch.store.links import Method
 from modelfetch.store.views.real_files import is_edited_by_people
+from modelfetch.transfer.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,38 @@ def adopt(
         is_edited=lambda found: is_edited_by_people(found.entry(found.claim)),
         copy=copy,
     )
-    work = plan(candidates, means, payload_identities(store), store.find)
-    if dry_run:
-        fates = _foreseen(work)
-    else:
-        total = work.total_bytes
-        fates = take_all(store, work.groups, _cores(), lambda path, count: listener(Hashed(path, count, total)))
-    fates = [*fates, *_here(work)]
-    digests = _digests(work, fates)
-    if dry_run:
-        taken = frozenset(fate.path for fate in fates if fate.state in TAKEN)
-        models = tuple(_foreseen_model(store, candidate, digests, taken) for candidate in candidates)
-    else:
-        models = tuple(_save(store, candidate, digests) for candidate in candidates)
+    models, fates = _foresee(store, candidates, means) if dry_run else _take(store, candidates, means, listener)
     refusals = tuple(refusal for scan in scans for refusal in scan.refusals)
     left_over = tuple(orphans(places))
-    return Adoption(tuple(places), models, tuple(fates), refusals, left_over, dry_run, time.monotonic() - began)
+    return Adoption(tuple(places), models, fates, refusals, left_over, dry_run, time.monotonic() - began)
+
+
+def _take(
+    store: Store, candidates: Sequence[Candidate], means: Means, listener: Callable[[Hashed], None]
+) -> tuple[tuple[AdoptedModel, ...], tuple[Fate, ...]]:
+    with Needs(store.partials) as needs:
+
+        def find(digests: Digests, size: int) -> Digests | None:
+            found = store.find(digests, size)
+            # Named for whoever removes, and looked for again: from then on it stays.
+            return store.find(found, size) if found and found.sha256 and needs.add(found.sha256) else found
+
+        work = plan(candidates, means, payload_identities(store), find)
+        total = work.total_bytes
+        taking = Taking(store, needs.add, lambda path, count: listener(Hashed(path, count, total)))
+        fates = (*take_all(taking, work.groups, _cores()), *_here(work))
+        digests = _digests(work, fates)
+        return tuple(save(store, candidate, digests) for candidate in candidates), fates
+
+
+def _foresee(
+    store: Store, candidates: Sequence[Candidate], means: Means
+) -> tuple[tuple[AdoptedModel, ...], tuple[Fate, ...]]:
+    work = plan(candidates, means, payload_identities(store), store.find)
+    fates = (*foreseen(work), *_here(work))
+    digests = _digests(work, fates)
+    taken = frozenset(fate.path for fate in fates if fate.state in TAKEN)
+    return tuple(foreseen_model(store, candidate, digests, taken) for candidate in candidates), fates
 
 
 def _named(candidates: Sequence[Candidate], name: Reference) -> list[Candidate]:
@@ -104,27 +122,6 @@ def _named(candidates: Sequence[Candidate], name: Reference) -> list[Candidate]:
         replace(candidate, repo=name.repo, label=name.repo) if candidate.repo is None else candidate
         for candidate in candidates
     ]
-
-
-def _foreseen(work: Work) -> list[Fate]:
-    """What would become of the files, if each holds what is claimed."""
-    fates = []
-    for group in work.groups:
-        first, *others = group
-        fates.append(_foreseen_fate(first))
-        fates += [
-            Fate(other.found.file, other.found.size, State.REPEATED if first.methods else State.LEFT, why=other.why_not)
-            for other in others
-        ]
-    return fates
-
-
-def _foreseen_fate(item: Item) -> Fate:
-    if Method.HARD_LINK in item.methods:
-        return Fate(item.found.file, item.found.size, State.LINKED)
-    if Method.COPY in item.methods:
-        return Fate(item.found.file, item.found.size, State.COPIED)
-    return Fate(item.found.file, item.found.size, State.LEFT, why=item.why_not)
 
 
 def _here(work: Work) -> list[Fate]:
@@ -145,54 +142,6 @@ def _digests(work: Work, fates: Sequence[Fate]) -> dict[Inode, Digests]:
     return {
         inode: digests for inode, item in work.items.items() if (digests := by_path.get(item.found.file)) is not None
     }
-
-
-def _foreseen_model(
-    store: Store, candidate: Candidate, digests: Mapping[Inode, Digests], taken: frozenset[Path]
-) -> AdoptedModel:
-    here = _here_of(candidate, digests)
-    content = content_of(candidate, here, candidate.hub or LOCAL) if candidate.repo else None
-    earlier = _earlier(store, candidate, content) if content else None
-    is_taken = any(found.file in taken for found in candidate.files)
-    is_new = candidate.repo is not None and (is_taken or (content is not None and earlier is None))
-    return AdoptedModel(candidate, earlier, is_new, len(here), candidate.size_bytes)
-
-
-def _save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests]) -> AdoptedModel:
-    here = _here_of(candidate, digests)
-    content = content_of(candidate, here, candidate.hub or LOCAL) if candidate.repo else None
-    if content is None:
-        return AdoptedModel(candidate, None, False, len(here), candidate.size_bytes)
-    earlier = _earlier(store, candidate, content)
-    if earlier is not None and (_is_view(earlier, content) or content.paths <= earlier.paths):
-        return AdoptedModel(candidate, earlier, False, len(here), candidate.size_bytes)
-    referred = store.records.matching(_reference(content.manifest, content.manifest.revision))
-    content = with_revision_of_its_own(with_earlier(content, earlier), referred)
-    snapshot = store.save(content.manifest, content.paths, whole_listing=content.whole_listing)
-    return AdoptedModel(candidate, snapshot, True, len(here), candidate.size_bytes)
-
-
-def _here_of(candidate: Candidate, digests: Mapping[Inode, Digests]) -> dict[str, Digests]:
-    """The files of `candidate` that the store has as they are claimed to be."""
-    known = ((found, digests.get(inode_of(found))) for found in candidate.files)
-    return {found.path: here for found, here in known if here and here.agree(found.claim) is not False}
-
-
-def _earlier(store: Store, candidate: Candidate, content: Content) -> Snapshot | None:
-    """What the store has of the same commit, of whichever hub where the folder names it: it may be a view of ours."""
-    pinned = _reference(content.manifest, content.manifest.commit)
-    if candidate.commit is not None:
-        pinned = replace(pinned, hub=None)
-    return next((snapshot for snapshot in store.records.matching(pinned) if not snapshot.plain), None)
-
-
-def _is_view(earlier: Snapshot, content: Content) -> bool:
-    return earlier.manifest.hub != content.manifest.hub
-
-
-def _reference(manifest: Manifest, revision: str | None) -> Reference:
-    owner, _, name = manifest.repo.partition("/")
-    return Reference(owner, name, manifest.hub, revision)
 
 
 def _cores() -> int:

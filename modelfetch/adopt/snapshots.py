@@ -4,7 +4,7 @@
   and what an earlier adoption found, and is not taken for the whole.
 - Elsewhere the commit is the digest of what is here, as it is of a listing: of a model that is here whole, the same.
 - A view of ours in that cache has such a digest for its commit, and is recognised by it.
-- A reference that leads to another commit already stays: what was pulled is newer than what lay about.
+- A reference that leads to another commit stays, unless the owner of what was found has asked the hub since.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from modelfetch.adopt.candidate import Candidate
 from modelfetch.errors import HostileHubError
 from modelfetch.manifest import Digests, Entry, Manifest, check_entries, content_digest
+from modelfetch.reference import LOCAL
 from modelfetch.store import Snapshot
 
 # The hub whose commits are digests of listings.
@@ -30,9 +31,10 @@ class Content:
     whole_listing: bool
 
 
-def content_of(candidate: Candidate, digests: Mapping[str, Digests], hub: str) -> Content | None:
+def content_of(candidate: Candidate, digests: Mapping[str, Digests]) -> Content | None:
     """What to save of `candidate`, of whose files `digests` are in the store; None when that is nothing."""
     assert candidate.repo is not None
+    hub = candidate.hub or LOCAL
     entries = {found.path: found.entry(digests[found.path]) for found in candidate.files if found.path in digests}
     if candidate.commit is None:
         commit = content_digest(entries.values())[:40]
@@ -69,9 +71,19 @@ def with_earlier(content: Content, earlier: Snapshot | None) -> Content:
     return replace(content, manifest=replace(content.manifest, entries=entries))
 
 
-def with_revision_of_its_own(content: Content, referred: Sequence[Snapshot]) -> Content:
-    """`content`, pinned to its commit when the reference of its revision leads to other ones, which are `referred`."""
+def with_revision_of_its_own(content: Content, referred: Sequence[Snapshot], asked_at: float | None) -> Content:
+    """`content`, pinned to its commit when its revision's reference leads to `referred`, which is another and newer."""
     commit = content.manifest.commit
-    if any(snapshot.manifest.commit != commit for snapshot in referred):
+    others = [snapshot.pulled_at.timestamp() for snapshot in referred if snapshot.manifest.commit != commit]
+    if others and (asked_at is None or asked_at <= max(others)):
         return replace(content, manifest=replace(content.manifest, revision=commit))
     return content
+
+
+def covers(snapshot: Snapshot, content: Content) -> bool:
+    """Whether everything that `content` has here is in `snapshot` already, and its listing where that is the whole."""
+    if content.whole_listing and not snapshot.whole_listing and content.manifest.commit == snapshot.manifest.commit:
+        return False
+    there = {entry.path: entry.digests for entry in snapshot.entries}
+    here = (entry for entry in content.manifest.entries if entry.path in content.paths)
+    return all(entry.digests.agree(there.get(entry.path, Digests())) for entry in here)

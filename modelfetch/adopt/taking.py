@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelfetch.adopt.report import Fate, State
 from modelfetch.adopt.work import Item
 from modelfetch.store import Store
-from modelfetch.store.adopting import NotTaken, Obstacle, Source, Taken, take_in
+from modelfetch.store.adopting import Hears, NotTaken, Obstacle, Source, Taken, take_in
 from modelfetch.store.links import Method
 
 _WAKE_EVERY_S = 0.2
@@ -29,10 +30,17 @@ class _StoppedError(Exception):
     """Nobody waits for this any more."""
 
 
-def take_all(
-    store: Store, groups: Sequence[tuple[Item, ...]], jobs: int, advanced: Callable[[Path, int], None]
-) -> list[Fate]:
-    """Take one file of each group, `jobs` at a time. `advanced` is called from several threads.
+@dataclass(frozen=True)
+class Taking:
+    """Where files are taken, who is told of a blob before it is there, and who hears of bytes. Both from any thread."""
+
+    store: Store
+    announce: Callable[[str], object]
+    advanced: Callable[[Path, int], None]
+
+
+def take_all(taking: Taking, groups: Sequence[tuple[Item, ...]], jobs: int) -> list[Fate]:
+    """Take one file of each group, `jobs` at a time.
 
     Raises:
         DiskFullError: there is no room for a copy.
@@ -43,11 +51,12 @@ def take_all(
     def read(path: Path, count: int) -> None:
         if stop.is_set():
             raise _StoppedError
-        advanced(path, count)
+        taking.advanced(path, count)
 
+    stoppable = replace(taking, advanced=read)
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="adopt") as pool:
         try:
-            futures = [pool.submit(_take_one_of, store, group, read) for group in groups]
+            futures = [pool.submit(_take_one_of, stoppable, group) for group in groups]
             return [fate for future in futures for fate in _result(future)]
         finally:
             stop.set()
@@ -62,10 +71,10 @@ def _result(future: Future[list[Fate]]) -> list[Fate]:
             return future.result()
 
 
-def _take_one_of(store: Store, group: tuple[Item, ...], read: Callable[[Path, int], None]) -> list[Fate]:
+def _take_one_of(taking: Taking, group: tuple[Item, ...]) -> list[Fate]:
     fates = []
     for number, item in enumerate(group):
-        fate = _take(store, item, read)
+        fate = _take(taking, item)
         fates.append(fate)
         if fate.digests is not None:
             others = (other.found for other in group[number + 1 :])
@@ -74,12 +83,13 @@ def _take_one_of(store: Store, group: tuple[Item, ...], read: Callable[[Path, in
     return fates
 
 
-def _take(store: Store, item: Item, read: Callable[[Path, int], None]) -> Fate:
+def _take(taking: Taking, item: Item) -> Fate:
     file, size = item.found.file, item.found.size
     if not item.methods:
         return Fate(file, size, State.LEFT, why=item.why_not)
     source = Source(file, item.found.status, item.claim)
-    outcome = take_in(store, source, methods=item.methods, advanced=lambda count: read(file, count))
+    hears = Hears(taking.announce, advanced=lambda count: taking.advanced(file, count))
+    outcome = take_in(taking.store, source, item.methods, hears)
     if isinstance(outcome, Taken):
         return Fate(file, size, _state(item, outcome.method), outcome.digests)
     return _not_taken(item, outcome)

@@ -27,8 +27,6 @@ from modelfetch.store.hashing import blocks
 from modelfetch.store.links import Method, hard_link, reflink
 from modelfetch.store.store import Store
 
-Advanced = Callable[[int], None]
-
 # Of two files with the same bytes that are taken at the same time one must find the other here, and say so.
 _PUBLISHING = threading.Lock()
 
@@ -78,6 +76,17 @@ class Source:
         )
 
 
+@dataclass(frozen=True)
+class Hears:
+    """Who is told of a blob before it is looked for or published, and of every block that was hashed.
+
+    What `advanced` raises ends the work, and the store is as it was.
+    """
+
+    announce: Callable[[str], object]
+    advanced: Callable[[int], None]
+
+
 class _UnreadableError(Exception):
     """The source cannot be read: its disk, or its owner, does not let us."""
 
@@ -107,10 +116,8 @@ def may_hard_link(status: os.stat_result) -> bool:
     return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
 
 
-def take_in(store: Store, source: Source, *, methods: tuple[Method, ...], advanced: Advanced) -> Taken | NotTaken:
+def take_in(store: Store, source: Source, methods: tuple[Method, ...], hears: Hears) -> Taken | NotTaken:
     """Take `source` by the first of `methods` that works here.
-
-    `advanced` hears of every block that was hashed; what it raises ends the work, and the store is as it was.
 
     Raises:
         DiskFullError: there is no room for a copy.
@@ -119,16 +126,14 @@ def take_in(store: Store, source: Source, *, methods: tuple[Method, ...], advanc
     with translated(store.blobs.root, "written to"):
         temporary = temporary_in(store.blobs.root / ".temporary")
         try:
-            return _take(store, source, temporary, methods, advanced)
+            return _take(store, source, temporary, methods, hears)
         except _UnreadableError as error:
             return NotTaken(Obstacle.UNREADABLE, got=str(error))
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _take(
-    store: Store, source: Source, temporary: Path, methods: tuple[Method, ...], advanced: Advanced
-) -> Taken | NotTaken:
+def _take(store: Store, source: Source, temporary: Path, methods: tuple[Method, ...], hears: Hears) -> Taken | NotTaken:
     with _opened(source.file) as reader:
         if not source.is_as_found(os.fstat(reader.fileno())):
             return NotTaken(Obstacle.CHANGED)
@@ -136,15 +141,17 @@ def _take(
         if method is None:
             return NotTaken(Obstacle.NO_LINK)
         if method is Method.COPY:
-            hasher = _copy(reader, temporary, _hasher(source), advanced)
+            hasher = _copy(reader, temporary, _hasher(source), hears.advanced)
         else:
-            hasher = _hash(temporary, _hasher(source), advanced)
+            hasher = _hash(temporary, _hasher(source), hears.advanced)
         # Of a hard link the size and the time are the file's own: who wrote to it meanwhile is noticed here.
         if hasher.position != hasher.size or not source.is_as_found(os.fstat(reader.fileno())):
             return NotTaken(Obstacle.CHANGED)
     digests = hasher.digests()
     if digests.agree(source.claim) is False:
         return _other_bytes(source.claim, digests)
+    assert digests.sha256 is not None
+    hears.announce(digests.sha256)
     taken = _publish(store, temporary, digests, source.status, method)
     store.blobs.pieces.keep(hasher.pieces())
     return taken
@@ -207,7 +214,7 @@ def _read(reader: FileIO, size: int) -> Iterator[memoryview]:
         raise _UnreadableError(error.strerror) from error
 
 
-def _hash(file: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
+def _hash(file: Path, hasher: Hasher, advanced: Callable[[int], None]) -> Hasher:
     with _opened(file) as reader:
         for block in _read(reader, hasher.size):
             hasher.update(block)
@@ -215,7 +222,7 @@ def _hash(file: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
     return hasher
 
 
-def _copy(reader: FileIO, target: Path, hasher: Hasher, advanced: Advanced) -> Hasher:
+def _copy(reader: FileIO, target: Path, hasher: Hasher, advanced: Callable[[int], None]) -> Hasher:
     """Hash what is written, so that the digests are those of the copy."""
     with target.open("xb") as writer:
         for block in _read(reader, hasher.size):

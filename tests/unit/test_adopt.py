@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.manifest import Digests, content_digest
 from modelfetch.reference import parse
 from modelfetch.store import Snapshot, Store
-from modelfetch.store.adopting import NotTaken, Obstacle, Source, take_in
+from modelfetch.store.adopting import Hears, NotTaken, Obstacle, Source, take_in
 from modelfetch.store.links import Method, reflink
 from modelfetch.store.views import huggingface, modelscope
+from modelfetch.transfer.needs import needed
 from modelfetch.verify import verify
 from tests.conftest import safetensors_bytes
 from tests.other_tools import etag, huggingface_cache, older_modelscope_repository, ollama_model, write, write_all
@@ -26,6 +28,7 @@ from tests.stored import COMMIT, bring, contents, digests_of, manifest_of
 
 WEIGHTS = safetensors_bytes({"weight": bytes(range(256)) * 8192})
 FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "sub/vocab.txt": b"a\n"}
+_NOBODY = Hears(announce=lambda _: None, advanced=lambda _: None)
 OTHER_COMMIT = "ab" * 20
 
 
@@ -158,6 +161,14 @@ def test_a_file_that_several_names_lead_to_is_read_once(store: Store, cache: Pat
     assert contents(saved(store, "own/name@old").folder) == {"renamed.safetensors": WEIGHTS}
 
 
+def test_what_it_counts_on_is_named_for_whoever_removes(store: Store, cache: Path) -> None:
+    bring(store, {"other.txt": b"{}"}, manifest_of({"other.txt": b"{}"}, repo="own/other"))
+    named: set[str] = set()
+    adopt(store, [place_at(cache)], listener=lambda _: named.update(needed(store.partials, time.time())))
+    assert digests_of(b"{}").sha256 in named
+    assert needed(store.partials, time.time()) == {}
+
+
 def test_a_dry_run_hashes_and_changes_nothing(tmp_path: Path, cache: Path) -> None:
     before = disk(tmp_path)
     heard: list[Hashed] = []
@@ -205,6 +216,28 @@ class TestRecords:
         adopt(store, [place_at(cache)])
         assert saved(store).manifest.commit == pulled.manifest.commit
         assert contents(saved(store, f"own/name@{COMMIT}").folder) == FILES
+
+    def test_a_reference_follows_what_its_client_asked_for_since(self, store: Store, cache: Path) -> None:
+        adopt(store, [place_at(cache)])
+        huggingface_cache(cache, {"config.json": b"new"}, commit=OTHER_COMMIT)
+        os.utime(cache / "models--own--name/refs/main", (4e9, 4e9))
+        adopt(store, [place_at(cache)])
+        assert saved(store).manifest.commit == OTHER_COMMIT
+        assert contents(saved(store, f"own/name@{COMMIT}").folder) == FILES
+
+    def test_a_listing_that_comes_later_makes_it_whole(self, store: Store, cache: Path) -> None:
+        adopt(store, [place_at(cache)])
+        huggingface_cache(cache, FILES, tree=FILES)
+        adopt(store, [place_at(cache)])
+        assert saved(store).complete
+
+    def test_a_part_of_what_the_store_has_is_no_further_model(self, store: Store, tmp_path: Path) -> None:
+        commit = content_digest(manifest_of(FILES).entries)[:40]
+        bring(store, FILES, manifest_of(FILES, hub="modelscope", repo="own/name", commit=commit))
+        older_modelscope_repository(tmp_path / "ms/hub/own/name", {"config.json": b"{}"})
+        report = adopt(store, [place_at(tmp_path / "ms")])
+        assert [model.is_new for model in report.models] == [False]
+        assert len(store.snapshots()) == 1
 
     def test_the_commit_of_modelscopes_model_is_the_digest_of_its_files(self, store: Store, tmp_path: Path) -> None:
         older_modelscope_repository(tmp_path / "ms/hub/own/na___me", FILES)
@@ -327,8 +360,7 @@ class TestChanges:
         source = Source(file, file.lstat(), Digests())
         file.unlink()
         file.symlink_to(write(tmp_path / "other", b"one"))
-        methods = (Method.HARD_LINK, Method.COPY)
-        assert take_in(store, source, methods=methods, advanced=lambda _: None) == NotTaken(Obstacle.CHANGED)
+        assert take_in(store, source, (Method.HARD_LINK, Method.COPY), _NOBODY) == NotTaken(Obstacle.CHANGED)
 
     def test_a_file_that_cannot_be_read_is_left(self, store: Store, cache: Path) -> None:
         place = place_at(cache)
@@ -337,7 +369,7 @@ class TestChanges:
         report = adopt(store, [place])
         assert [refusal.path.name for refusal in report.refusals] == ["model.safetensors"]
         source = Source(cache, cache.lstat(), Digests())
-        outcome = take_in(store, source, methods=(Method.COPY,), advanced=lambda _: None)
+        outcome = take_in(store, source, (Method.COPY,), _NOBODY)
         assert isinstance(outcome, NotTaken)
         assert outcome.obstacle is Obstacle.UNREADABLE
 
