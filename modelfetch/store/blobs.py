@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Container, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
@@ -42,12 +42,16 @@ FOLDER = "blobs-v1"
 
 @dataclass(frozen=True)
 class _Stamp:
+    """`inode` is None in stamps of before it was kept."""
+
     size: int
     mtime_ns: int
+    inode: int | None
     git_sha1: str | None
 
     def fits(self, status: os.stat_result) -> bool:
-        return (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        same = (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return same and self.inode in {None, status.st_ino}
 
 
 class Blobs:
@@ -136,9 +140,9 @@ class Blobs:
         sha256 = _name(digests)
         known = self._read_stamp(sha256)
         git_sha1 = digests.git_sha1 or (known.git_sha1 if known else None)
-        stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "git_sha1": git_sha1}
+        stamp = _Stamp(status.st_size, status.st_mtime_ns, status.st_ino, git_sha1)
         try:
-            write_hint(json.dumps(stamp), self._hint("verified", sha256), self._temporaries)
+            write_hint(json.dumps(asdict(stamp)), self._hint("verified", sha256), self._temporaries)
             if git_sha1 is not None and self._sha256_of(git_sha1) != sha256:
                 write_hint(f"{sha256}\n", self._hint("git-sha1", git_sha1), self._temporaries)
         except OSError:
@@ -284,7 +288,8 @@ class Blobs:
             git_sha1 = check_digest(fields["git_sha1"], kind="git_sha1")
             if git_sha1 is None and fields["git_sha1"] is not None:
                 return None
-            return _Stamp(int(fields["size"]), int(fields["mtime_ns"]), git_sha1)
+            inode = int(fields["inode"]) if "inode" in fields else None
+            return _Stamp(int(fields["size"]), int(fields["mtime_ns"]), inode, git_sha1)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -124,6 +124,11 @@ class Tree:
         if path in self._stamps:
             self._append(replace(self._stamps[path], damaged=True))
 
+    def is_damaged(self, path: str, sha256: str) -> bool:
+        """Whether the file at `path` was put there with these bytes, and found not to hold them any more."""
+        stamp = self._stamps.get(path)
+        return stamp is not None and stamp.damaged and stamp.sha256 == sha256 and self.is_ours(path)
+
     def is_stale_link(self, path: str, payload: Path) -> bool:
         """Whether the file at `path` was made as a hard link of a payload that has been replaced since."""
         stamp = self._stamps.get(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -74,7 +75,8 @@ def test_the_stamp_saves_the_reading(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"size": 1}', b'{"size": "x", "mtime_ns": 1, "git_sha1": "y"}']
+    "content",
+    [b"", b"{", b"[]", b'{"size": 1}', b'{"size": "x", "mtime_ns": 1, "git_sha1": "y"}', b'{"size": 1, "mtime_ns": 1}'],
 )
 def test_a_torn_stamp_costs_one_reading(store: Store, content: bytes) -> None:
     publish(store)
@@ -82,6 +84,22 @@ def test_a_torn_stamp_costs_one_reading(store: Store, content: bytes) -> None:
     stamp.write_bytes(content)
     assert store.find(Digests(SHA256), len(CONTENT)) == DIGESTS
     assert b"mtime_ns" in stamp.read_bytes()
+
+
+def test_a_stamp_of_before_inodes_were_kept_still_saves_the_reading(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = publish(store)
+    stamp = store.blobs.root / "verified" / SHA256[:2] / SHA256
+    status = blob.stat()
+    old = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "git_sha1": DIGESTS.git_sha1}
+    stamp.write_text(json.dumps(old))
+
+    def must_not_read(path: Path, **_: object) -> None:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("modelfetch.store.blobs.hash_file", must_not_read)
+    assert store.find(DIGESTS, len(CONTENT)) == DIGESTS
 
 
 @pytest.mark.parametrize("content", ["", "not a digest\n", "0" * 64])
@@ -118,6 +136,17 @@ def test_an_edit_in_place_is_noticed(store: Store) -> None:
     with blob.open("r+b") as file:
         file.write(b"X")
     os.utime(blob, ns=(1, blob.stat().st_mtime_ns + 1))
+    assert store.find(DIGESTS, len(CONTENT)) is None
+
+
+def test_another_file_in_the_place_of_a_payload_is_noticed_whatever_its_time(store: Store) -> None:
+    blob = publish(store)
+    status = blob.stat()
+    # Made before the other goes, so that it cannot be given the same inode.
+    other = blob.with_name("other")
+    other.write_bytes(b"X" + CONTENT[1:])
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(blob)
     assert store.find(DIGESTS, len(CONTENT)) is None
 
 

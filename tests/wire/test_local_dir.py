@@ -86,16 +86,32 @@ def test_on_another_disk_what_the_store_has_is_copied_and_not_fetched(tmp_path: 
         assert plain(other_disk / "model") == FILES
 
 
+def test_a_pull_mends_a_file_that_verify_found_damaged_on_another_disk(tmp_path: Path, other_disk: Path) -> None:
+    files = {"weights.data": noise(9 * MIB, seed=5)}
+    with FakeHub({REPO: files}) as hub:
+        given = settings(tmp_path, endpoint(hub.url))
+        pull(given, local_dir=other_disk)
+        rot(other_disk / "weights.data")
+        assert not verify(Store.open(given.home)).ok
+        sent = hub.bytes_sent()
+        pull(given, local_dir=other_disk)
+        assert hub.bytes_sent() - sent == 4 * MIB
+        assert plain(other_disk) == files
+
+
+def rot(file: Path) -> None:
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[5 * MIB] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def test_a_file_that_rotted_on_another_disk_is_mended_by_piece(tmp_path: Path, other_disk: Path) -> None:
     files = {"weights.data": noise(9 * MIB, seed=5)}
     with FakeHub({REPO: files}) as hub:
         given = settings(tmp_path, endpoint(hub.url))
         pull(given, local_dir=other_disk)
-        file = other_disk / "weights.data"
-        status, content = file.stat(), bytearray(file.read_bytes())
-        content[5 * MIB] ^= 1
-        file.write_bytes(content)
-        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        rot(other_disk / "weights.data")
         sent = hub.bytes_sent()
         report = verify(Store.open(given.home), repair=lambda snapshot, paths: repair(snapshot, paths, settings=given))
         assert report.ok
