@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+
+
+class Reading(Protocol):
+    """So many more bytes were read, of `total_bytes` that will be."""
+
+    @property
+    def advanced(self) -> int: ...
+
+    @property
+    def total_bytes(self) -> int: ...
 
 
 class ReadingBar:
-    """A context manager; hears from any thread."""
+    """A context manager, and a listener from any thread."""
 
     def __init__(self, doing: str, *, shown: bool) -> None:
         from tqdm import tqdm
@@ -26,8 +36,7 @@ class ReadingBar:
     ) -> None:
         self._bar.close()
 
-    def advance(self, count: int, total_bytes: int) -> None:
-        """So many more bytes were read, of `total_bytes` that will be."""
+    def __call__(self, reading: Reading) -> None:
         with self._lock:
-            self._bar.total = total_bytes
-            self._bar.update(count)
+            self._bar.total = reading.total_bytes
+            self._bar.update(reading.advanced)

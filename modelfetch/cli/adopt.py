@@ -12,7 +12,7 @@ from modelfetch.cli._output import print_json, say
 from modelfetch.errors import DigestMismatchError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.adopt import Hashed, Place
+    from modelfetch.adopt import Place
     from modelfetch.config import Settings
     from modelfetch.reference import Reference
 
@@ -62,11 +62,7 @@ def command(  # noqa: PLR0913 - one for each option
     places = _places(paths, settings)
     store = Store.open(settings.home, create=not dry_run)
     with ReadingBar("adopting", shown=not quiet and sys.stderr.isatty()) as bar:
-
-        def listen(hashed: Hashed) -> None:
-            bar.advance(hashed.advanced, hashed.total_bytes)
-
-        found = adopt(store, places, name=_name(name), copy=copy, dry_run=dry_run, listener=listen)
+        found = adopt(store, places, name=_name(name), copy=copy, dry_run=dry_run, listener=bar)
     if as_json:
         print_json(found.to_json())
     else:

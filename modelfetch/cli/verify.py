@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +14,7 @@ from modelfetch.errors import DigestMismatchError
 
 if TYPE_CHECKING:
     from modelfetch.store import Snapshot, Store
-    from modelfetch.verify import Checked, Finding, VerifyReport
+    from modelfetch.verify import Finding, VerifyReport
 
 _EPILOG = """\b
 Examples:
@@ -57,13 +55,14 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
     Ends with exit status 8 when something is damaged, or not as it is locked, and was not repaired.
     """
+    from modelfetch.cli._bar import ReadingBar
     from modelfetch.config import load
     from modelfetch.store import Store
     from modelfetch.verify import verify
 
     store = Store.open(load().home, create=False)
     snapshots, differing = _chosen(store, references, locked)
-    with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
+    with ReadingBar("verifying", shown=not quiet and sys.stderr.isatty()) as bar:
         report = verify(store, snapshots, repair=_repair if repair else None, deep=deep, listener=bar)
     report = report.with_findings(differing)
     if as_json:
@@ -124,28 +123,3 @@ def _line(finding: Finding) -> str:
     line += f", {finding.where}" if finding.where else ""
     line += "; repaired" if finding.repaired else ""
     return f"{line}\n  hint: {finding.hint}" if finding.hint else line
-
-
-class _Bar:
-    """One line of progress on a terminal; a listener of `verify`."""
-
-    def __init__(self, *, shown: bool) -> None:
-        from tqdm import tqdm
-
-        self._lock = threading.Lock()
-        self._bar = tqdm(
-            total=0, unit="B", unit_scale=True, desc="verifying", disable=not shown, leave=False, dynamic_ncols=True
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.close()
-
-    def __call__(self, checked: Checked) -> None:
-        with self._lock:
-            self._bar.total = checked.total_bytes
-            self._bar.update(checked.advanced)
