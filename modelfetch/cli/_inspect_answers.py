@@ -25,9 +25,9 @@ def render(inspection: Inspection, answers: Answers, columns: int, *, template: 
     parts: list[Iterable[str]] = []
     if template:
         parts.append(_template(inspection, answers.rendered))
-    parts += [_tokenized(each) for each in answers.tokenized]
+    parts += [_tokenized(each, columns) for each in answers.tokenized]
     if answers.vocabulary:
-        parts.append(_vocabulary(answers.vocabulary))
+        parts.append(_vocabulary(answers.vocabulary, columns))
     if answers.next:
         parts.append(_next(answers.next, columns))
     if answers.vectors:
@@ -69,29 +69,30 @@ def _changed(text: str | None, default: str | None) -> str | None:
     return None if text == default else text
 
 
-def _tokenized(tokenized: Tokenized) -> Iterator[str]:
+def _tokenized(tokenized: Tokenized, columns: int) -> Iterator[str]:
     count = len(tokenized.tokens)
     characters = len(tokenized.text)
     yield f"{count} token{_s(count)} for {characters} character{_s(characters)}"
     if count:
-        yield from _token_table(tokenized.tokens, _shared(tokenized.tokens))
+        yield from _token_table(tokenized.tokens, columns, _shared(tokenized.tokens))
     if tokenized.same:
         yield "  put together again, they give the same text"
     else:
         yield f"  put together again, they give: {shown(tokenized.decoded)}"
 
 
-def _vocabulary(vocabulary: Vocabulary) -> Iterator[str]:
+def _vocabulary(vocabulary: Vocabulary, columns: int) -> Iterator[str]:
     said = f"{vocabulary.matches:,} of {vocabulary.size:,} pieces fit `{shown(vocabulary.pattern)}`"
     shown_tokens = vocabulary.tokens[:MAX_ROWS]
     yield said + (f"; the first {len(shown_tokens)}:" if vocabulary.matches > len(shown_tokens) else "")
     if shown_tokens:
-        yield from _token_table(shown_tokens)
+        yield from _token_table(shown_tokens, columns)
 
 
-def _token_table(tokens: Sequence[Token], shared: Mapping[int, str] = MappingProxyType({})) -> list[str]:
+def _token_table(tokens: Sequence[Token], columns: int, shared: Mapping[int, str] = MappingProxyType({})) -> list[str]:
     rows = [_token_row(token, shared.get(place)) for place, token in enumerate(tokens)]
-    return table([("id", "piece", "text", "bytes"), *rows], right=frozenset({0}))
+    lines = table([("id", "piece", "text", "bytes"), *rows], right=frozenset({0}))
+    return [shortened(line, columns) for line in lines]
 
 
 def _shared(tokens: Sequence[Token]) -> dict[int, str]:
@@ -111,7 +112,7 @@ def _shared(tokens: Sequence[Token]) -> dict[int, str]:
 def _token_row(token: Token, shared: str | None) -> tuple[str, str, str, str]:
     text = "(special)" if token.special else _partly(token, shared) if shared else _quoted(token)
     data = bytes.fromhex(token.bytes).hex(" ")
-    return str(token.id), shortened(shown(token.piece), MAX_PIECE), text, shortened(data, MAX_PIECE)
+    return str(token.id), shortened(shown(token.piece), MAX_PIECE), text, data
 
 
 def _partly(token: Token, shared: str) -> str:

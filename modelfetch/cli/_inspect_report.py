@@ -98,14 +98,16 @@ def _parameters(architecture: Architecture) -> str:
         parts.append(f"{short(architecture.output_parameters)} in the output")
     parts.append(f"{short(architecture.other_parameters)} in the rest")
     tied = "; the output shares the embedding's weights (tied)" if architecture.tied else ""
-    return f"{architecture.parameters:,} ({short(architecture.parameters)}): {', '.join(parts)}{tied}"
+    active = architecture.active_parameters
+    chosen = f"; {short(active)} take part in one token" if active is not None else ""
+    return f"{architecture.parameters:,} ({short(architecture.parameters)}): {', '.join(parts)}{chosen}{tied}"
 
 
 def short(count: int) -> str:
     """`134.5 M`, `8.03 B`: three or four figures, as models are named."""
     for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if count >= size:
-            return f"{count / size:.{2 if count < 10 * size else 1}f} {unit}"
+            return f"{count / size:.{2 if count < 10 * size else 1}f}\u00a0{unit}"
     return str(count)
 
 

@@ -70,9 +70,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The parameters of a model and where they are. `tied`: the output uses the weights of the embedding."""
+    """The parameters of a model and where they are. `tied`: the output uses the weights of the embedding.
+
+    `active_parameters` take part in one token, where a model chooses among experts for each.
+    """
 
     parameters: int
+    active_parameters: int | None
     embedding_parameters: int
     output_parameters: int
     other_parameters: int
@@ -90,8 +94,14 @@ class Counted:
     parameters: int
 
 
-def describe(tensors: Iterable[Tensor], config: Mapping[str, Any], *, writes: bool) -> Architecture:
-    """What the weights say of the model. `writes`: it is of a kind that has an output for each piece."""
+def describe(
+    tensors: Iterable[Tensor], config: Mapping[str, Any], *, writes: bool, experts_used: float | None = None
+) -> Architecture:
+    """What the weights say of the model.
+
+    `writes`: it is of a kind that has an output for each piece. `experts_used` is the share of its experts that one
+    token goes through.
+    """
     counted = count(tensors, config)
     by_dtype: dict[str, int] = {}
     by_role = dict.fromkeys(Role, 0)
@@ -99,9 +109,12 @@ def describe(tensors: Iterable[Tensor], config: Mapping[str, Any], *, writes: bo
         by_role[each.role] += each.parameters
         if each.parameters:
             by_dtype[each.tensor.dtype] = by_dtype.get(each.tensor.dtype, 0) + each.parameters
+    whole = sum(by_role.values())
+    in_experts = sum(each.parameters for each in counted if _is_expert(each.tensor.name))
     has_embedding = any(each.role is Role.EMBEDDING for each in counted)
     return Architecture(
-        parameters=sum(by_role.values()),
+        parameters=whole,
+        active_parameters=None if experts_used is None else whole - round(in_experts * (1 - experts_used)),
         embedding_parameters=by_role[Role.EMBEDDING],
         output_parameters=by_role[Role.OUTPUT],
         other_parameters=by_role[Role.BODY],
@@ -130,6 +143,11 @@ def count(tensors: Iterable[Tensor], config: Mapping[str, Any]) -> tuple[Counted
 def _is_output_matrix(counted: Counted) -> bool:
     module = counted.tensor.name.split(".")[-2:-1]
     return counted.role is Role.OUTPUT and len(counted.tensor.shape) > 1 and not _MATRICES.isdisjoint(module)
+
+
+def _is_expert(name: str) -> bool:
+    """Whether a weight is one of those that are chosen among; GGUF calls them so that the name ends in `_exps`."""
+    return any(part == "experts" or part.endswith("_exps") for part in name.split("."))
 
 
 def _judge(tensor: Tensor, packing: int, *, quantised: bool) -> Counted:

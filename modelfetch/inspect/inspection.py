@@ -112,7 +112,7 @@ def read_inspection(subject: Subject) -> Inspection:
     purpose = judge(folder, papers, gguf)
     metadata = folder.ggufs[gguf].metadata if gguf else {}
     sizes = sizes_of_gguf(metadata) if gguf else sizes_of_config(folder.config)
-    weights, architecture = _weights(folder, gguf, purpose)
+    weights, architecture = _weights(folder, gguf, purpose, sizes)
     return Inspection(
         subject=subject,
         purpose=purpose,
@@ -143,21 +143,24 @@ def gguf_of(folder: ModelFolder) -> str | None:
     return min(folder.ggufs, key=lambda path: (folder.files[path], path))
 
 
-def _weights(folder: ModelFolder, gguf: str | None, purpose: Purpose) -> tuple[Weights, Architecture | None]:
+def _weights(
+    folder: ModelFolder, gguf: str | None, purpose: Purpose, sizes: Sizes
+) -> tuple[Weights, Architecture | None]:
+    used = sizes.experts_used
     if gguf:
         header = folder.ggufs[gguf]
         # ggml counts dimensions from the innermost; everybody else from the outermost.
         tensors = [type(each)(each.name, each.dtype, each.shape[::-1], each.size_bytes) for each in header.tensors]
         return (
             Weights("gguf", (gguf,), folder.files[gguf], _most_common(tensors)),
-            describe(tensors, {}, writes=True),
+            describe(tensors, {}, writes=True, experts_used=used),
         )
     files = tuple(loaded_files(folder))
     stored = sum(max(0, folder.files[path]) for path in files)
     tensors = [tensor for path in files for tensor in folder.safetensors.get(path, ())]
     if not tensors:
         return Weights("pickle" if folder.pickles else None, files, stored, None), None
-    architecture = describe(tensors, folder.config, writes=purpose.what in PREDICTS)
+    architecture = describe(tensors, folder.config, writes=purpose.what in PREDICTS, experts_used=used)
     return Weights("safetensors", files, stored, _most_common(tensors)), architecture
 
 

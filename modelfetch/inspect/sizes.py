@@ -40,6 +40,13 @@ class Sizes:
     sliding_window: int | None = None
     latent_dimension: int | None = None
 
+    @property
+    def experts_used(self) -> float | None:
+        """The share of the experts that one token goes through."""
+        if self.experts is None or self.experts_per_token is None:
+            return None
+        return min(1.0, self.experts_per_token / self.experts)
+
 
 @dataclass(frozen=True)
 class Context:

@@ -150,6 +150,14 @@ def test_packed_weights_count_as_what_they_unpack_to(
     assert described(*packed, config={"quantization_config": quantisation}).parameters == parameters
 
 
+@pytest.mark.parametrize("name", ["model.layers.0.mlp.experts.{}.up.weight", "blk.0.ffn_up_exps.{}"])
+def test_of_experts_only_the_chosen_take_part_in_a_token(name: str) -> None:
+    tensors = [tensor(name.format(number), 10) for number in range(4)]
+    shared = (tensor("model.layers.0.mlp.shared_experts.up.weight", 3), tensor("norm.weight", 2))
+    assert describe((*tensors, *shared), {}, writes=True, experts_used=0.5).active_parameters == 25
+    assert describe((*tensors, *shared), {}, writes=True).active_parameters is None
+
+
 def test_types_are_counted_apart() -> None:
     architecture = described(tensor("a.weight", 5, dtype="BF16"), tensor("b.weight", 3))
     assert architecture.by_dtype == {"BF16": 5, "F32": 3}
