@@ -22,7 +22,7 @@ def tell(found: Adoption, *, quiet: bool) -> None:
         for place in found.places:
             models = found.models_in(place)
             size = format_bytes(sum(model.size_bytes for model in models))
-            what = f"{len(models)} models, {size}" if place.path.exists() else "not there"
+            what = f"{_counted(len(models), 'model')}, {size}" if place.path.exists() else "not there"
             say(f"{place.tool}: {place.path} ({place.origin}): {what}")
     if found.models:
         rows = [_row(model, dry_run=found.dry_run) for model in found.models]
@@ -70,9 +70,10 @@ def _tell_taken(found: Adoption) -> None:
     if not linked and not copied:
         say("nothing is new here" if found.models else "there are no models here")
         return
-    would = "would take" if found.dry_run else "took"
+    files = _counted(len(linked) + len(copied), "file")
+    took = f"would take {files}" if found.dry_run else f"took {files} in {format_duration(found.seconds)}"
     say(
-        f"{would} {len(linked) + len(copied)} files without a download, in {format_duration(found.seconds)}:"
+        f"{took} without a download:"
         f" {format_bytes(found.size_bytes(State.LINKED))} linked, which take no room,"
         f" and {format_bytes(found.size_bytes(State.COPIED))} copied",
         style="green",
@@ -84,7 +85,7 @@ def _tell_left(found: Adoption) -> None:
     for reason in reasons:
         left = [fate for fate in found.files(State.LEFT) if fate.why == reason]
         size = format_bytes(sum(fate.size_bytes for fate in left))
-        say(f"left {len(left)} files, {size}, such as {left[0].path}: {reason}", style="yellow")
+        say(f"left {_counted(len(left), 'file')}, {size}, such as {left[0].path}: {reason}", style="yellow")
     if any("file system" in reason or "another user" in reason for reason in reasons):
         say(f"  --copy takes them as copies: {format_bytes(found.size_bytes(State.LEFT))} more on the store's disk")
 
@@ -99,7 +100,10 @@ def _tell_nameless(models: Iterable[AdoptedModel]) -> None:
     nameless = [model.candidate for model in models if model.candidate.repo is None]
     if nameless:
         _some("nothing tells which model this is", [f"{candidate.label}: {candidate.folder}" for candidate in nameless])
-        say("  Its weights are in the store for a later pull of the same bytes, until `modelfetch prune`. With a name:")
+        say(
+            "  Its weights are in the store for a later pull of the same bytes, and `modelfetch prune` may remove them."
+        )
+        say("  To keep and use it under a name:")
         say(f"  modelfetch adopt '{nameless[0].folder}' --as owner/name")
 
 
@@ -111,6 +115,10 @@ def _tell_orphans(orphans: tuple[Orphan, ...]) -> None:
             for orphan in orphans
         ]
         _some(f"half files and orphans of other tools, {size}, which `modelfetch prune --orphans` removes", lines)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _some(heading: str, lines: list[str], *, style: str | None = None) -> None:

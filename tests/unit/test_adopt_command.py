@@ -28,10 +28,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_a_path_the_known_caches_are_shown_and_taken_in(hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["adopt"]) == 0
     printed = capsys.readouterr()
-    assert f"huggingface: {hub} (HF_HUB_CACHE): 1 models, 2.0 MB" in printed.err
+    assert f"huggingface: {hub} (HF_HUB_CACHE): 1 model, 2.0 MB" in printed.err
     assert "modelscope: " in printed.err
     assert "not there" in printed.err
-    assert "took 2 files without a download" in printed.err
+    assert "took 2 files in " in printed.err
     assert printed.out.splitlines()[1].split() == [
         "huggingface:own/name",
         COMMIT[:12],
@@ -83,7 +83,7 @@ def test_a_dry_run_makes_no_store(hub: Path, capsys: pytest.CaptureFixture[str])
     assert not (hub.parent / "store").exists()
     assert run(["adopt", "--dry-run"]) == 0
     printed = capsys.readouterr()
-    assert "would take 2 files" in printed.err
+    assert "would take 2 files without a download: 2.0 MB linked" in printed.err
     assert printed.out.splitlines()[1].endswith("would be adopted")
 
 
