@@ -78,7 +78,8 @@ class Screen:
             if self._shown == "thinking" and not self.in_pipe:
                 click.echo("\n", err=True)
             self._shown = "answer"
-            click.echo(_shown(part.text) if self._terminal else part.text, nl=False)
+            # `color`, or click takes what looks like a terminal's command out of a pipe.
+            click.echo(_shown(part.text) if self._terminal else part.text, nl=False, color=True)
 
     def end(self) -> None:
         """The reply is over."""
