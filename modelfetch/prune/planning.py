@@ -34,7 +34,6 @@ _WHY_GOES = {
     Kind.TEMPORARY: "whoever made it is gone",
     Kind.DAMAGED: "a repair set it aside",
     Kind.HINT: "what it is about is gone",
-    Kind.ORPHAN: "its tool does not need it any more",
 }
 UNNAMED_BLOB_KEPT_FOR_S = _DAY_S
 
@@ -221,7 +220,9 @@ def _why_left(leftover: Leftover) -> str | None:
 def _why_goes(leftover: Leftover) -> str:
     if leftover.kind in {Kind.PARTIAL, Kind.SCRATCH}:
         return f"its pull is dead, and nobody went on with it for {_days(leftover.idle_s)}"
-    return leftover.note or _WHY_GOES[leftover.kind]
+    if leftover.kind is Kind.ORPHAN:
+        return f"{leftover.note}; not touched for {_days(leftover.idle_s)}"
+    return _WHY_GOES[leftover.kind]
 
 
 def _view_item(model: Model, place: ViewPlace) -> Item:

@@ -193,7 +193,7 @@ def test_an_orphan_of_another_tool_is_not_on_the_stores_account() -> None:
     plan = make_plan(picture(model("one", A), leftovers=(orphan,)), Wishes(max_bytes=100))
     assert (plan.bytes_before, plan.bytes_after, plan.freed_bytes) == (100, 100, 10**9)
     assert gone(plan) == (set(), set())
-    assert why(plan, "o") == "huggingface: no snapshot leads to it"
+    assert why(plan, "o") == "huggingface: no snapshot leads to it; not touched for 2 days"
 
 
 DIGESTS = st.sampled_from([A, B, C, D])

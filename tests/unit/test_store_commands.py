@@ -260,19 +260,19 @@ def test_link_says_what_it_kept_of_the_users(
     assert (document["linked"], document["copied"], document["copied_bytes"]) == (1, 1, 2)
 
 
-@pytest.mark.parametrize("command", ["ls", "path", "rm", "verify", "link"])
+@pytest.mark.parametrize("command", ["ls", "path", "rm", "prune", "verify", "link"])
 def test_a_store_of_another_version_ends_with_status_9(
     command: str, own_environment: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     home = own_environment / "modelfetch"
     home.mkdir()
     (home / "store-version").write_text("modelfetch store 7\n")
-    arguments = {"ls": [], "verify": [], "link": ["owner/name", "--to", "huggingface"]}.get(command, ["owner/name"])
+    arguments = {"ls": [], "prune": [], "verify": [], "link": ["owner/name", "--to", "huggingface"]}.get(command, ["owner/name"])
     assert run([command, *arguments]) == 9
     assert "modelfetch store 7" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["ls", "path", "rm", "verify", "link"])
+@pytest.mark.parametrize("command", ["ls", "path", "rm", "prune", "verify", "link"])
 def test_help_has_an_example_that_begins_with_the_command(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert f"modelfetch {command}" in capfd.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelfetch.manifest import Manifest
+from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import Reference
 from modelfetch.store import Store
+from modelfetch.store.files import files_below
 from modelfetch.verify import verify
 from tests.stored import bring, contents, digests_of, manifest_of
 
@@ -92,6 +95,20 @@ class StoreMachine(RuleBasedStateMachine):
         gone = before - self.expected.needed()
         assert removal.freed_bytes == sum(map(len, gone))
         self.damaged -= gone
+
+    @rule(models=st.booleans())
+    def prune(self, models: bool) -> None:
+        """A year later, what nobody needs; with `models`, all of these too."""
+        wishes = Wishes(keep_within_s=0.0 if models else None)
+        now = time.time() + 365 * 24 * 60 * 60
+        done = carry_out(self.store, look_and_plan(self.store, wishes, now=now), wishes, now=now)
+        assert look_and_plan(self.store, wishes, now=now).goes == ()
+        if models:
+            assert len(done.snapshots) == len(self.expected.files)
+            self.expected = Expected()
+            self.damaged.clear()
+            left = {path.relative_to(self.store.home).as_posix() for path in files_below(self.store.home)}
+            assert left == {"store-version"}
 
     @precondition(lambda self: self.expected.needed() - self.damaged - {b""})
     @rule(data=st.data(), how=st.sampled_from(["change", "cut", "lose"]))
