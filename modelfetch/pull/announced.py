@@ -43,8 +43,8 @@ class Announced:
     def pieces(self, entry: Entry) -> Pieces | None:
         return self.inner.pieces(entry)
 
-    def salvage(self, entry: Entry) -> Path | None:
-        return self.inner.salvage(entry)
+    def salvage(self, entry: Entry, *, beyond: int) -> Path | None:
+        return self.inner.salvage(entry, beyond=beyond)
 
     def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         if digests.sha256:

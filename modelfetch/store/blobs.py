@@ -161,8 +161,9 @@ class Blobs:
         """
         return self._damaged.set_aside(self.path(sha256), sha256)
 
-    def salvage(self, digests: Digests, size: int) -> Path | None:
-        """What is left of a damaged payload, as a writable file of nobody else's; None where nothing can be had.
+    def salvage(self, digests: Digests, size: int, *, beyond: int) -> Path | None:
+        """What is left of a damaged payload, as a writable file of nobody else's; None where not more than `beyond`
+        bytes can be had.
 
         Only for whoever owns the partial of these bytes and has just not found them with this size: a payload that is
         not whole is set aside here. One that is whole with another size stays: it is a listing that is wrong.
@@ -173,11 +174,12 @@ class Blobs:
         """
         if digests.sha256 is None:
             return None
-        if is_readable_file(self.path(digests.sha256)):
-            if self._is_whole_with_another_size(digests.sha256, size):
+        payload = self.path(digests.sha256)
+        if is_readable_file(payload):
+            if payload.lstat().st_size <= beyond or self._is_whole_with_another_size(digests.sha256, size):
                 return None
             self.set_damaged_aside(digests.sha256)
-        return self._damaged.salvage(digests.sha256)
+        return self._damaged.salvage(digests.sha256, beyond=beyond)
 
     def drop_damaged(self, sha256: str) -> None:
         """Forget what was set aside, once the payload is whole again."""

@@ -39,15 +39,16 @@ class Damaged:
                 return None
         return aside
 
-    def salvage(self, sha256: str) -> Path | None:
-        """The file that was set aside, made writable and nobody else's; None where there is none that can be read.
+    def salvage(self, sha256: str, *, beyond: int) -> Path | None:
+        """The file that was set aside, made writable and nobody else's; None where there is none that can be read, or
+        not more than `beyond` bytes of it.
 
         Raises:
             DiskFullError: there is no room for a copy of one that others use.
             StoreError: the folder cannot be written to.
         """
         aside = self._folder / sha256
-        if not is_readable_file(aside):
+        if not is_readable_file(aside) or aside.lstat().st_size <= beyond:
             return None
         with translated(aside, "made a file of its own"):
             if not _is_private(aside) and not self._copy(aside):

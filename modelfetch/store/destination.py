@@ -34,9 +34,9 @@ class Destination(Protocol):
     def pieces(self, entry: Entry) -> Pieces | None:
         """What is known of the entry's pieces, from when it was whole."""
 
-    def salvage(self, entry: Entry) -> Path | None:
+    def salvage(self, entry: Entry, *, beyond: int) -> Path | None:
         """What is left of a damaged copy of the entry's bytes: a file to write to, on the disk of the partials, for the
-        caller to take away by renaming it. None where there is none.
+        caller to take away by renaming it. None where there is none, or not more than `beyond` bytes.
 
         The caller owns the entry's partial, and has just not found the entry.
         """
@@ -77,8 +77,8 @@ class StoreDestination:
     def pieces(self, entry: Entry) -> Pieces | None:
         return self._store.blobs.pieces.read(entry.digests.sha256)
 
-    def salvage(self, entry: Entry) -> Path | None:
-        return self._store.blobs.salvage(entry.digests, entry.size)
+    def salvage(self, entry: Entry, *, beyond: int) -> Path | None:
+        return self._store.blobs.salvage(entry.digests, entry.size, beyond=beyond)
 
     def publish(
         self,

@@ -55,12 +55,12 @@ class FolderDestination:
     def pieces(self, entry: Entry) -> Pieces | None:
         return self._tree.pieces.read(entry.digests.sha256) or self._store.blobs.pieces.read(entry.digests.sha256)
 
-    def salvage(self, entry: Entry) -> Path | None:
+    def salvage(self, entry: Entry, *, beyond: int) -> Path | None:
         if entry.digests.sha256 is None:
             return None
         if self._tree.is_damaged(entry.path, entry.digests.sha256):
             self._tree.set_aside(entry.path, entry.digests.sha256)
-        return self._tree.damaged.salvage(entry.digests.sha256)
+        return self._tree.damaged.salvage(entry.digests.sha256, beyond=beyond)
 
     def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         self._tree.put(entry.path, data, digests)

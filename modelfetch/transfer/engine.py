@@ -178,7 +178,7 @@ class _Engine:
 
     def _open_partial(self, job: Job, folder: Path, owner: Claim) -> Partial:
         """The partial, or what is left of a damaged copy in its place: only the pieces that are wrong are fetched."""
-        salvaged = None if resumable_bytes(folder, job.entry.size) else self._landing.salvage(job.entry)
+        salvaged = self._landing.salvage(job.entry, beyond=resumable_bytes(folder, job.entry.size))
         if salvaged is not None:
             take_over(salvaged, folder, job.entry.size)
         partial = Partial(folder, job.entry.size, owner)

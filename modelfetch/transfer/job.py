@@ -47,8 +47,9 @@ class Landing(Protocol):
     def pieces(self, entry: Entry) -> Pieces | None:
         """What is known of the entry's pieces, from when it was whole somewhere."""
 
-    def salvage(self, entry: Entry) -> Path | None:
-        """What is left of a damaged copy: a file to write to, which the caller takes away by renaming it.
+    def salvage(self, entry: Entry, *, beyond: int) -> Path | None:
+        """What is left of a damaged copy, if that is more than `beyond` bytes: a file to write to, which the caller
+        takes away by renaming it.
 
         The caller owns the entry's partial, and has just not found the entry.
         """

@@ -112,7 +112,7 @@ class Partial:
 
 
 def take_over(salvaged: Path, folder: Path, size: int) -> None:
-    """Begin the partial in `folder`, which vouches for nothing yet, with a file that has some of the right bytes.
+    """Begin the partial in `folder` anew, with a file that has more of the right bytes than it.
 
     The journal goes first: the file's old name is the only one that leads to these bytes until they are vouched for.
     A file on another disk stays where it is, and is of no use.

@@ -39,7 +39,7 @@ def blob(store: Store) -> Path:
 
 def test_it_leaves_its_name_and_can_be_written_to(store: Store, blob: Path) -> None:
     inode = blob.stat().st_ino
-    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT))
+    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0)
     assert salvaged is not None
     assert not blob.exists()
     assert salvaged.read_bytes() == DAMAGED
@@ -49,7 +49,7 @@ def test_it_leaves_its_name_and_can_be_written_to(store: Store, blob: Path) -> N
 
 def test_one_that_was_set_aside_before_is_found_too(store: Store, blob: Path) -> None:
     assert store.blobs.set_damaged_aside(SHA256)
-    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT))
+    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0)
     assert salvaged is not None
     assert salvaged.read_bytes() == DAMAGED
 
@@ -57,7 +57,7 @@ def test_one_that_was_set_aside_before_is_found_too(store: Store, blob: Path) ->
 def test_one_that_another_cache_has_a_name_of_is_copied(store: Store, blob: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.hardlink_to(blob)
-    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT))
+    salvaged = store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0)
     assert salvaged is not None
     assert salvaged.stat().st_ino != elsewhere.stat().st_ino
     salvaged.write_bytes(CONTENT)
@@ -65,12 +65,21 @@ def test_one_that_another_cache_has_a_name_of_is_copied(store: Store, blob: Path
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o444
 
 
+@pytest.mark.parametrize("is_aside", [True, False])
+def test_one_that_has_no_more_than_there_is_already_is_left_alone(store: Store, blob: Path, is_aside: bool) -> None:
+    if is_aside:
+        store.blobs.set_damaged_aside(SHA256)
+    assert store.blobs.salvage(DIGESTS, len(CONTENT), beyond=len(CONTENT)) is None
+    assert blob.exists() == (not is_aside)
+    assert store.blobs.salvage(DIGESTS, len(CONTENT), beyond=len(CONTENT) - 1)
+
+
 def test_where_nothing_is_left_nothing_is_salvaged(store: Store, blob: Path) -> None:
-    assert store.blobs.salvage(digests_of(b"other"), 5) is None
-    assert store.blobs.salvage(Digests(git_sha1=DIGESTS.git_sha1), len(CONTENT)) is None
+    assert store.blobs.salvage(digests_of(b"other"), 5, beyond=0) is None
+    assert store.blobs.salvage(Digests(git_sha1=DIGESTS.git_sha1), len(CONTENT), beyond=0) is None
     blob.unlink()
     blob.mkdir()
-    assert store.blobs.salvage(DIGESTS, len(CONTENT)) is None
+    assert store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0) is None
     assert blob.is_dir(), "what is no file is left to whoever publishes"
 
 
@@ -80,7 +89,7 @@ def test_a_listing_with_a_wrong_size_does_not_touch_what_is_whole(store: Store, 
     blob = store.publish(write_data(store.partial(DIGESTS), CONTENT), DIGESTS)
     if not is_stamped:
         os.utime(blob, (1, 1))
-    assert store.blobs.salvage(DIGESTS, size) is None
+    assert store.blobs.salvage(DIGESTS, size, beyond=0) is None
     assert blob.read_bytes() == CONTENT
 
 
@@ -95,10 +104,10 @@ def test_a_copy_that_cannot_be_made_loses_nothing(
 
     monkeypatch.setattr("modelfetch.store.links.shutil.copyfile", refuse)
     if code == errno.EIO:
-        assert store.blobs.salvage(DIGESTS, len(CONTENT)) is None
+        assert store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0) is None
     else:
         with pytest.raises(DiskFullError):
-            store.blobs.salvage(DIGESTS, len(CONTENT))
+            store.blobs.salvage(DIGESTS, len(CONTENT), beyond=0)
     assert (store.blobs.root / "damaged" / SHA256).read_bytes() == DAMAGED
     assert not any((store.blobs.root / ".temporary").iterdir())
 
@@ -118,7 +127,7 @@ def test_in_a_plain_folder_only_what_rotted_is_taken_for_damaged(store: Store, t
     assert not (tmp_path / "mine/weights.dat").exists()
     assert not (tmp_path / "mine/weights.dat.saved").exists()
     entry = manifest_of(files).entries[0]
-    salvaged = FolderDestination(store, tmp_path / "mine").salvage(entry)
+    salvaged = FolderDestination(store, tmp_path / "mine").salvage(entry, beyond=0)
     assert salvaged == tmp_path / "mine/.modelfetch/damaged" / SHA256
     assert salvaged.read_bytes() == DAMAGED
 

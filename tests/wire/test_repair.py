@@ -17,9 +17,10 @@ from modelfetch.planning.scheduler import PIECE
 from modelfetch.pull import Pulled
 from modelfetch.pull.repair import repair
 from modelfetch.store import Store
+from modelfetch.store.hashing import hash_file
 from modelfetch.verify import Problem, VerifyReport, verify
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
-from tests.simulator import FakeHub, Fault, Flip, Status
+from tests.simulator import Cut, FakeHub, Fault, Flip, Status
 
 FILES = {"config.json": b'{"a": 1}', "weights.data": noise(6 * PIECE + MIB, seed=8)}
 LARGE = "weights.data"
@@ -182,6 +183,27 @@ def test_a_pull_that_meets_a_damaged_file_keeps_what_is_right_of_it(tmp_path: Pa
         damage_file(payload(pull(given)), flip(5 * PIECE), keep_time=False)
         sent = hub.bytes_sent()
         assert contents(pull(given)) == FILES
+        assert hub.bytes_sent() - sent == PIECE
+
+
+def test_an_old_partial_that_has_less_is_not_gone_on_with(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, faults=[Fault(Cut(MIB), LARGE), Fault(Status(503), LARGE, times=None)]) as hub:
+        given = settings(tmp_path, endpoint(hub.url))
+        with pytest.raises(NoSourceError):
+            pull(given)
+        assert list((given.home / "partial-v1").iterdir())
+        hub.set_faults()
+        # Somebody else brings it on another way.
+        (tmp_path / "copy").write_bytes(FILES[LARGE])
+        hashed = hash_file(tmp_path / "copy")
+        assert hashed is not None
+        Store.open(given.home).publish(tmp_path / "copy", hashed.digests(), hashed.pieces())
+        pulled = pull(given)
+        assert list((given.home / "partial-v1").iterdir()), "nobody needed it"
+        damage_file(payload(pulled), flip(5 * MIB))
+        sent = hub.bytes_sent()
+        assert mend(given).ok
+        assert contents(pulled) == FILES
         assert hub.bytes_sent() - sent == PIECE
 
 
