@@ -109,6 +109,11 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
         raise _does_not_go_with_locked("--lock", "one reads a lock file, the other writes one")
     # What is left of the options are fields of a request, by name.
     requests = _requests(references, revision, locked, choices)
+    if choices["local_dir"] and len(requests) > 1:
+        raise UsageError(
+            f"--local-dir is one model's folder, and there are {len(requests)} models",
+            hint="pull them one by one, each into a folder of its own",
+        )
     if lock:
         check_lock(lock)
     documents, status = [], 0

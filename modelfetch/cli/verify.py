@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if as_json:
         print_json(report.to_json())
     else:
-        _tell(report)
+        _tell(report, "locked" if locked else "pulled")
     for error in report.repair_errors:
         say(f"not repaired: {error.render()}", style="red")
     if not report.ok:
@@ -100,7 +100,7 @@ def _repair(snapshot: Any, paths: frozenset[str]) -> None:
     repair(snapshot, paths)
 
 
-def _tell(report: VerifyReport) -> None:
+def _tell(report: VerifyReport, meant: str) -> None:
     # A blob that several snapshots share is a finding of each; a person reads it once.
     for line, severity in {_line(finding): finding.severity for finding in report.findings}.items():
         click.echo(click.style(line, fg=_COLOURS[severity.value]))
@@ -108,7 +108,7 @@ def _tell(report: VerifyReport) -> None:
     if report.known_bytes:
         read += f", {format_bytes(report.known_bytes)} unchanged since they were read"
     if report.ok:
-        say(f"{read}: every file is as it was pulled", style="green")
+        say(f"{read}: every file is as it was {meant}", style="green")
     else:
         damaged = {(finding.repo, finding.path) for finding in report.findings if finding.remains}
         say(f"{read}: {len(damaged)} file(s) damaged or missing", style="red")

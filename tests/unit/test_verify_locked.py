@@ -125,8 +125,9 @@ class TestCommand:
         return [bring(store, FILES), bring(store, FILES, manifest_of(FILES, repo="owner/other"))]
 
     @pytest.mark.usefixtures("snapshots")
-    def test_a_machine_that_has_everything_passes(self, path: str) -> None:
+    def test_a_machine_that_has_everything_passes(self, path: str, capfd: pytest.CaptureFixture[str]) -> None:
         assert run(["verify", "--locked", path]) == 0
+        assert "every file is as it was locked" in capfd.readouterr().err
 
     def test_damage_on_the_disk_is_found_as_always(
         self, path: str, store: Store, snapshots: list[Snapshot], capfd: pytest.CaptureFixture[str]

@@ -155,11 +155,34 @@ def test_a_mirror_that_forgot_the_commit_is_asked_for_the_branch(tmp_path: Path)
         assert contents(pull_locked(settings(tmp_path, endpoint(second.url)), model)) == FILES
 
 
-def test_a_tag_is_asked_for_by_its_name_at_another_hub(tmp_path: Path) -> None:
+def test_another_hub_is_asked_for_the_tag_of_that_name_and_then_for_its_branch(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as first:
+        model = locked_at(first, "huggingface", tmp_path)
+    tagged = replace(model, manifest=replace(model.manifest, revision="v1"))
+    with FakeHub({REPO: FILES}) as second:
+        assert contents(pull_locked(settings(tmp_path, endpoint(second.url, "modelscope")), tagged)) == FILES
+        listings = [request.path for request in second.requests if "/repo/files" in request.path]
+        assert ["Revision=v1" in target for target in listings] == [True, False]
+
+
+def test_another_hub_is_not_asked_for_a_commit(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as first:
         model = locked_at(first, "huggingface", tmp_path, f"{REPO}@{first.commit(REPO)}")
     with FakeHub({REPO: FILES}) as second:
         assert contents(pull_locked(settings(tmp_path, endpoint(second.url, "modelscope")), model)) == FILES
+        assert not any(model.manifest.commit in request.path for request in second.requests)
+
+
+def test_a_slow_hub_is_waited_for_when_the_quick_one_has_moved_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelfetch.hubs.resolve.GRACE_S", 0.1)
+    files = {"config.json": b"{}"}
+    with FakeHub({REPO: files}) as first:
+        model = locked_at(first, "modelscope", tmp_path)
+    with FakeHub({REPO: {"config.json": b"[]"}}) as moved, FakeHub({REPO: files}, latency_s=0.6) as slow:
+        quick, own = endpoint(moved.url, name="moved"), endpoint(slow.url, "modelscope", name="slow")
+        assert contents(pull_locked(settings(tmp_path, quick, own), model)) == files
 
 
 def test_both_hubs_send_ranges_of_what_both_have(tmp_path: Path) -> None:
@@ -385,6 +408,7 @@ def test_the_commands_lock_and_bring_the_locked(
         (["--locked", "absent.lock"], 3),
         (["own/name", "--lock", "absent/models.lock"], 2),
         (["own/name", "--lock", "damaged.lock"], 3),
+        (["own/name", "own/other", "--local-dir", "both"], 2),
     ],
 )
 def test_what_cannot_be_understood_is_refused_before_anybody_is_asked(
