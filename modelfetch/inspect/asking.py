@@ -3,6 +3,7 @@
 - What cannot be asked of this model is refused before a child is started, with the reason.
 - The child has a group of its own, no token, no network and a time limit; a crash of it is one sentence.
 - Its answers are one file in a folder of its own, read to `MAX_ANSWER_BYTES` and believed only in their declared form.
+  What else it writes there or to its output is bounded by itself.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ MAX_ANSWER_BYTES = 64 << 20
 # Kinds that give each token a probability, or each text a vector.
 PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
 POOLINGS = frozenset({"mean", "cls", "max", "lasttoken"})
+# A package that is not installed is a matter of this machine, anything else of what was asked for.
+_LACKS_PACKAGE = frozenset({"gguf", "quantisation-backend"})
 # What the vectors here have been through as well; a length of one changes no cosine.
 _KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
 _TOKENIZERS = (
@@ -95,8 +98,8 @@ def _check_files(folder: ModelFolder, inspection: Inspection, questions: Questio
             facts={"looked for": ", ".join(_TOKENIZERS[:6]), "it is": inspection.purpose.what},
             hint=f"modelfetch inspect {name}",
         )
-    if gguf and (absent := [module for module in ("gguf",) if find_spec(module) is None]):
-        raise ConfigError(f"transformers reads GGUF only with `{absent[0]}`", hint=f"pip install {absent[0]}")
+    if gguf and find_spec("gguf") is None:
+        raise ConfigError("transformers reads GGUF only with the package `gguf`", hint="pip install gguf")
 
 
 def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, permission: Permission) -> Exercise:
@@ -106,7 +109,8 @@ def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, per
         first = folder.broken[0]
         raise SmokeError(f"`{first.path}` of `{folder.name}`: {first.problem}", hint=f"modelfetch smoke {folder.name}")
     if isinstance(plan, NotExercised):
-        raise UsageError(f"`{folder.name}` cannot be loaded: {plan.reason}", facts=plan.evidence, hint=plan.hint)
+        kind = ConfigError if plan.check in _LACKS_PACKAGE else UsageError
+        raise kind(f"`{folder.name}` cannot be loaded: {plan.reason}", facts=plan.evidence, hint=plan.hint)
     if questions.next is not None and plan.kind not in PREDICTING:
         raise UsageError(
             f"`{folder.name}` gives no token a probability: it is of the kind {plan.kind.value}",

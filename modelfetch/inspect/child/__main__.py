@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from modelfetch.processes import die_with_parent
 
 # A stranger's tokenizer can ask for any amount; none that is honest takes this much.
 TOKENIZER_BYTES = 4 << 30
+MAX_FILE_BYTES = 256 << 20
 
 
 class Doing:
@@ -26,6 +28,8 @@ class Doing:
 def main() -> None:
     """Whatever the model's files raise here is an answer too."""
     die_with_parent()
+    # Whatever floods a file, the noise that the parent keeps included, shall not fill the disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
     request = read_request(Path(sys.argv[1]))
     doing = Doing()
     try:

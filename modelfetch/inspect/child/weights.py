@@ -45,6 +45,8 @@ class Asked:
             position, logits = "the start of the answer", output.logits[0, -1]
         else:
             position, logits = "the end of the text", run(self._model, inputs).logits[0, -1]
+            if self._kind is Kind.CHAT:
+                position += ", given as it is, without the chat template"
         _check_numbers(logits)
         best = logits.float().softmax(dim=-1).topk(min(top_k, logits.shape[-1]))
         likeliest = [
