@@ -72,21 +72,16 @@ def _as_it_became(plan: Plan, shown: Plan, failed: Mapping[str, str]) -> Plan:
     """The plan, without what was not shown before and what could not go after all."""
     seen = {(item.path, item.model) for item in shown.goes}
     goes: list[Item] = []
-    stays = list(plan.stays)
+    left: list[Item] = []
     for item in plan.goes:
         if (item.path, item.model) not in seen:
-            stays.append(replace(item, why="it was not among what was shown"))
+            left.append(replace(item, why="it was not among what was shown"))
         elif why := failed.get(str(item.path)):
-            stays.append(replace(item, why=why))
+            left.append(replace(item, why=why))
         else:
             goes.append(item)
-    left_bytes = sum(one.size_bytes for one in plan.goes if one not in goes and one.what != Kind.ORPHAN)
-    return replace(
-        plan,
-        goes=tuple(goes),
-        stays=tuple(stays),
-        bytes_after=plan.bytes_after + left_bytes,
-    )
+    left_bytes = sum(item.size_bytes for item in left if item.what != Kind.ORPHAN)
+    return replace(plan, goes=tuple(goes), stays=(*plan.stays, *left), bytes_after=plan.bytes_after + left_bytes)
 
 
 def _remove_leftover(leftover: Leftover, now: float) -> bool:
