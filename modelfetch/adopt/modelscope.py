@@ -96,7 +96,7 @@ def _noted_id(folder: Path) -> str | None:
         for opcode, argument, _ in pickletools.genops(_bytes(folder / ".mdl")):
             if "UNICODE" in opcode.name and isinstance(argument, str):
                 strings.append(argument)
-    except Exception:  # noqa: BLE001 - what a torn or hostile pickle makes the reader raise is not documented
+    except ValueError:
         return None
     match strings:
         case [key, value] if key.lower() == "id" and value.count("/") == 1:

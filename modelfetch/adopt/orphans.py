@@ -112,6 +112,9 @@ def _modelscope(place: Place) -> Iterator[tuple[Path, str]]:
 
 
 def _ollama(place: Place) -> Iterator[tuple[Path, str]]:
+    if place.only is not None:
+        # One model's manifest says nothing of what others need.
+        return
     named = _named_by_manifests(place.root / "manifests")
     for blob in _names(place.root / "blobs"):
         if _OLLAMA_PARTIAL.fullmatch(blob.name):

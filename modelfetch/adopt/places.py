@@ -64,14 +64,16 @@ def known_places(settings: Settings, environment: Mapping[str, str] | None = Non
 
 
 def place_at(path: Path) -> Place:
-    """What the user's `path` is.
+    """What the user's `path` is. A link there is followed: who names it means what it leads to.
 
     Raises:
         NotFoundError: there is nothing at `path`.
     """
-    path = path.expanduser().absolute()
-    if not os.path.lexists(path):
-        raise NotFoundError(f"there is nothing at `{path}`", hint="modelfetch adopt, for the caches of your tools")
+    try:
+        path = path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: how Python 3.11 and 3.12 tell of links that lead in a circle.
+        raise NotFoundError(f"there is nothing at `{path}`", hint="modelfetch adopt --dry-run") from error
     return _cache_at(path) or _part_of_cache(path) or Place(Tool.FOLDER, path, _GIVEN)
 
 

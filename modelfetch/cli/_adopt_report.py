@@ -30,10 +30,10 @@ def tell(found: Adoption, *, quiet: bool) -> None:
     for fate in found.files(State.DAMAGED):
         say(f"damaged: {fate.path}: expected {fate.expected}, got {fate.got}; not taken", style="red")
     _some("refused", [f"{refusal.path}: {refusal.why}" for refusal in found.refusals], style="yellow")
+    _tell_left(found)
     if quiet:
         return
     _tell_taken(found)
-    _tell_left(found)
     _tell_repeated(found.files(State.REPEATED))
     _tell_nameless(found.models)
     _tell_orphans(found.orphans)
@@ -114,7 +114,8 @@ def _tell_orphans(orphans: tuple[Orphan, ...]) -> None:
             f"{orphan.path} ({format_bytes(orphan.size_bytes)}, {orphan.age_s / _DAY_S:.0f} days old): {orphan.why}"
             for orphan in orphans
         ]
-        _some(f"half files and orphans of other tools, {size}, which `modelfetch prune --orphans` removes", lines)
+        _some(f"half files and orphans of other tools, {size}", lines)
+        say("  `modelfetch prune --orphans` removes those that are in your tools' own caches, once they are a day old")
 
 
 def _counted(count: int, what: str) -> str:

@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 - one for each option
     else:
         tell(found, quiet=quiet)
     if not found.ok:
-        say("hint: those files stay with their owner, who does not notice; its own download mends them")
+        say("hint: remove a damaged file where it is, and its own tool or `modelfetch pull` fetches it again")
         context.exit(DigestMismatchError.exit_status)
 
 

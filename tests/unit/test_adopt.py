@@ -406,6 +406,22 @@ class TestChanges:
         assert verify(store).ok
 
 
+def test_two_processes_that_adopt_the_same_cache_both_succeed(store: Store, cache: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        from modelfetch.adopt import adopt, place_at
+        from modelfetch.store import Store
+        assert adopt(Store.open(Path(sys.argv[1])), [place_at(Path(sys.argv[2]))]).ok
+    """
+    command: list[str | Path] = [sys.executable, "-c", textwrap.dedent(script), store.home, cache]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert contents(saved(store).folder) == FILES
+    assert saved(store).file("model.safetensors").samefile(blob(cache))
+    assert list((store.blobs.root / ".temporary").iterdir()) == []
+
+
 def test_places_that_are_not_there_have_nothing(store: Store, tmp_path: Path) -> None:
     report = adopt(store, [Place(tool, tmp_path / "nowhere", "default") for tool in Tool])
     assert (report.models, report.fates, report.orphans, report.ok) == ((), (), (), True)

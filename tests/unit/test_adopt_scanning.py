@@ -331,6 +331,13 @@ class TestPlaces:
             write_all(tmp_path / "models" / name / "snapshots/master", FILES)
         assert only(scan(tmp_path / "models/own--other")).repo == "own/other"
 
+    def test_a_link_that_is_given_is_what_it_leads_to(self, tmp_path: Path) -> None:
+        huggingface_cache(tmp_path / "big/hub", FILES)
+        link(tmp_path / "mine", tmp_path / "big/hub/models--own--name")
+        assert only(scan(tmp_path / "mine")).repo == "own/name"
+        file = link(tmp_path / "model.gguf", write(tmp_path / "elsewhere/m.gguf", b"GGUF"))
+        assert contents(only(scan(file))) == {"m.gguf": b"GGUF"}
+
     def test_a_path_that_is_not_there_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(NotFoundError, match="nothing at"):
             place_at(tmp_path / "nowhere")
