@@ -3,8 +3,8 @@
 The format and what it holds; writing one is `pull`'s, holding a machine to one is `verify`'s.
 """
 
-from modelfetch.lock.document import parse, render
+from modelfetch.lock.document import is_one_line, parse, render
 from modelfetch.lock.file import read
 from modelfetch.lock.values import Lock, LockedModel
 
-__all__ = ["Lock", "LockedModel", "parse", "read", "render"]
+__all__ = ["Lock", "LockedModel", "is_one_line", "parse", "read", "render"]

@@ -35,9 +35,9 @@ _FILE_KEYS = (*_LEFT_KEYS, "seen")
 # Far more models than anybody pulls by one file, each of which may list as many files as a hub.
 _MOST_MODELS = 10_000
 _MOST_PLACES = 1_000
-# host[:port]: no path, no user, nothing that could hold a secret.
-_HOST = re.compile(r"[a-z0-9._\[\]:-]{1,255}")
-_SHOWN = 60
+# host[:port], in any script: no path, no user, nothing that could hold a secret.
+_HOST = re.compile(r"[^\s/\\@?#]{1,255}")
+_SHOWN = 100
 
 
 def render(lock: Lock) -> str:
@@ -124,36 +124,31 @@ class _Reader:
 
     def _model(self, item: Any, at: str) -> LockedModel:
         model = self._object(item, at, _MODEL_KEYS)
-        repo, revision = self._repo(model["repo"], f"{at}.repo"), model["revision"]
-        hub, commit = self._text(model["hub"], f"{at}.hub"), model["commit"]
-        if path_problem(hub) or "/" in hub:
-            raise self._wrong(f"{at}.hub", "a hub's name", hub)
-        if revision is not None:
-            self._revision(repo, revision, f"{at}.revision")
-        if check_digest(commit, kind="git_sha1") != commit:
-            raise self._wrong(f"{at}.commit", "40 hex digits", commit)
-        licence, gated = model["licence"], model["gated"]
-        if licence is not None:
-            self._text(licence, f"{at}.licence")
-        if gated is not None and not isinstance(gated, bool):
-            raise self._wrong(f"{at}.gated", "true, false or null", gated)
-        files = [
-            (self._object(each, f"{at}.files[{number}]", _FILE_KEYS), f"{at}.files[{number}]")
-            for number, each in enumerate(self._list(model["files"], f"{at}.files"))
-        ]
-        left = [
-            (self._object(each, f"{at}.left[{number}]", _LEFT_KEYS), f"{at}.left[{number}]")
-            for number, each in enumerate(self._list(model["left"], f"{at}.left"))
-        ]
+        files = self._items(model["files"], f"{at}.files", _FILE_KEYS)
+        left = self._items(model["left"], f"{at}.left", _LEFT_KEYS)
         if not files:
             raise self._wrong(f"{at}.files", "at least one file", "none")
         come = [self._must_have_sha256(self._entry(each, here), here) for each, here in files]
         stay = [self._entry(each, here) for each, here in left]
         self._judge((*come, *stay), at)
-        entries = tuple(_by_path((*come, *stay)))
-        manifest = Manifest(hub, repo, revision, commit, entries, Facts(licence=licence, gated=gated))
+        manifest = self._manifest(model, at, tuple(_by_path((*come, *stay))))
         seen = {each["path"]: self._seen(each["seen"], f"{here}.seen") for each, here in files}
         return LockedModel(manifest, frozenset(entry.path for entry in come), seen)
+
+    def _manifest(self, model: Mapping[str, Any], at: str, entries: tuple[Entry, ...]) -> Manifest:
+        repo, hub, revision, commit, licence, gated = (model[key] for key in _MODEL_KEYS[:6])
+        self._check_repo(repo, f"{at}.repo")
+        if path_problem(hub) or "/" in hub:
+            raise self._wrong(f"{at}.hub", "a hub's name", hub)
+        if revision is not None:
+            self._check_revision(repo, revision, f"{at}.revision")
+        if check_digest(commit, kind="git_sha1") != commit:
+            raise self._wrong(f"{at}.commit", "40 hex digits in lower case", commit)
+        if licence is not None and not is_one_line(licence):
+            raise self._wrong(f"{at}.licence", "a text of one line, or null", licence)
+        if gated is not None and not isinstance(gated, bool):
+            raise self._wrong(f"{at}.gated", "true, false or null", gated)
+        return Manifest(hub, repo, revision, commit, entries, Facts(licence=licence, gated=gated))
 
     def _entry(self, item: Mapping[str, Any], at: str) -> Entry:
         for kind, digits in (("sha256", 64), ("git_sha1", 40)):
@@ -175,30 +170,33 @@ class _Reader:
             got = f"{error.facts['file']}: {error.facts['why']}"
             raise self._wrong(f"{at}.files", "names and sizes that a listing may have", got) from error
 
-    def _repo(self, value: Any, at: str) -> str:
-        text = self._text(value, at)
+    def _check_repo(self, repo: Any, at: str) -> None:
         try:
-            if parse_reference(text).repo == text:
-                return text
-        except UsageError:
-            pass
-        raise self._wrong(at, "owner/name", text)
-
-    def _revision(self, repo: str, value: Any, at: str) -> None:
-        text = self._text(value, at)
-        try:
-            if text not in DEFAULT_REVISIONS and parse_reference(f"{repo}@{text}").revision == text:
+            if isinstance(repo, str) and parse_reference(repo).repo == repo:
                 return
         except UsageError:
             pass
-        raise self._wrong(at, "a branch, a tag or a commit, or null for the default branch", text)
+        raise self._wrong(at, "owner/name", repo)
+
+    def _check_revision(self, repo: str, revision: Any, at: str) -> None:
+        try:
+            if revision not in DEFAULT_REVISIONS and parse_reference(f"{repo}@{revision}").revision == revision:
+                return
+        except (UsageError, TypeError):
+            pass
+        raise self._wrong(at, "a branch, a tag or a commit, or null for the default branch", revision)
 
     def _seen(self, value: Any, at: str) -> tuple[str, ...]:
         hosts = self._list(value, at, _MOST_PLACES)
         for host in hosts:
-            if not _HOST.fullmatch(self._text(host, at)):
+            if not is_one_line(host) or not _HOST.fullmatch(host):
                 raise self._wrong(at, "hosts such as huggingface.co or 192.168.1.7:8090", host)
         return tuple(sorted(set(hosts)))
+
+    def _items(self, value: Any, at: str, keys: tuple[str, ...]) -> list[tuple[Mapping[str, Any], str]]:
+        """Each object of a list, with its place."""
+        places = ((each, f"{at}[{number}]") for number, each in enumerate(self._list(value, at)))
+        return [(self._object(each, here, keys), here) for each, here in places]
 
     def _object(self, value: Any, at: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(value, dict):
@@ -218,19 +216,23 @@ class _Reader:
             raise self._wrong(at, f"at most {most}", f"{len(value)}")
         return value
 
-    def _text(self, value: Any, at: str) -> str:
-        if not isinstance(value, str) or not value.isprintable():
-            raise self._wrong(at, "a text of one line", value)
-        return value
-
     def _wrong(self, key: str, expected: object, got: object, *, what: str = "is damaged") -> ConfigError:
-        shown = redact(str(got))
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
         return ConfigError(
             f"`{self._where}` {what}",
-            facts={"at": redact(key)[:200], "expected": expected, "got": ascii(shown)[1:-1] if shown else "nothing"},
+            facts={"at": _shown(key), "expected": expected, "got": _shown(str(got)) or "nothing"},
             hint="take the last good one from version control, or make it anew: modelfetch pull OWNER/NAME --lock FILE",
         )
+
+
+def is_one_line(text: object) -> bool:
+    """Whether `text` may stand in a lock file as a text: printable, and on one line."""
+    return isinstance(text, str) and text.isprintable()
+
+
+def _shown(text: str) -> str:
+    """What somebody wrote, as it may be shown: no token, no control character, and not at any length."""
+    shown = ascii(redact(text[: 2 * _SHOWN]))[1:-1]
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from modelfetch.config.urls import host_of
 from modelfetch.diskfaults import translated
 from modelfetch.errors import UsageError
 from modelfetch.hubs import Offer
-from modelfetch.lock import Lock, LockedModel
+from modelfetch.lock import Lock, LockedModel, is_one_line
 from modelfetch.manifest import Manifest
 from modelfetch.planning.sources import sources_of
 from modelfetch.pull.request import Pulled, Request
@@ -47,7 +47,10 @@ def lock_pulled(path: Path, request: Request, pulled: Pulled) -> None:
         ConfigError: the file was damaged meanwhile.
         DiskFullError, StoreError: it cannot be written.
     """
-    manifest = replace(pulled.manifest, revision=request.reference.revision)
+    facts = pulled.manifest.facts
+    # What a hub calls a licence may be anything; what is written must be readable again.
+    licence = facts.licence if is_one_line(facts.licence) else None
+    manifest = replace(pulled.manifest, revision=request.reference.revision, facts=replace(facts, licence=licence))
     paths = frozenset(file.path for file in pulled.files if file.state != "left")
     current = _current(path)
     text = lock.render(current.with_model(LockedModel(manifest, paths, pulled.seen)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from modelfetch.errors import ConfigError, NotFoundError, UsageError
 from modelfetch.lock import Lock, LockedModel, parse, read, render
 from modelfetch.lock import file as lock_file
-from modelfetch.manifest import Digests, Entry, Facts, Manifest
+from modelfetch.manifest import Digests, Entry, Facts, Manifest, path_problem
 from modelfetch.reference import parse as parse_reference
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -71,7 +71,10 @@ def test_it_is_read_as_it_is_written() -> None:
     assert parse(TEXT, where="models.lock") == Lock((model(), model("own/other", revision="v1")))
 
 
-_PATHS = st.lists(st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3}\.[a-zü]{1,4})?", fullmatch=True), max_size=6, unique=True)
+_PATH = st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3}\.[a-zü]{1,4})?", fullmatch=True).filter(
+    lambda path: not path_problem(path)
+)
+_PATHS = st.lists(_PATH, max_size=6, unique=True)
 
 
 @given(paths=_PATHS, names=st.sets(st.from_regex(r"[a-z]{1,3}/[a-z]{1,3}", fullmatch=True), max_size=4))
@@ -134,6 +137,10 @@ def first_file(document: Any) -> Any:
         (lambda d: first(d).update(revision="main"), "models[0].revision"),
         (lambda d: first(d).update(revision=""), "models[0].revision"),
         (lambda d: first(d).update(licence="a\nb"), "models[0].licence"),
+        (lambda d: first(d).update(licence=["mit"]), "models[0].licence"),
+        (lambda d: first(d).update(revision=["v1"]), "models[0].revision"),
+        (lambda d: first_file(d).update(seen=[7]), "models[0].files[0].seen"),
+        (lambda d: first_file(d).update(seen=["host/path"]), "models[0].files[0].seen"),
         (lambda d: first(d).update(gated=1), "models[0].gated"),
         (lambda d: first(d).update(files=[]), "models[0].files"),
         (lambda d: first(d).update(files={}), "models[0].files"),

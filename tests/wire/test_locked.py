@@ -25,6 +25,7 @@ from modelfetch.errors import (
     UsageError,
 )
 from modelfetch.lock import LockedModel
+from modelfetch.manifest import Facts
 from modelfetch.pull import Pulled, Request, run
 from modelfetch.pull.locking import check_lock, lock_pulled
 from modelfetch.reference import Reference
@@ -442,6 +443,16 @@ def test_a_lock_that_is_damaged_or_cannot_be_replaced_ends_it_before_the_pull(tm
     with pytest.raises(UsageError, match="cannot be written"):
         check_lock(tmp_path / "absent" / "models.lock")
     check_lock(tmp_path / "new.lock")
+
+
+def test_a_licence_of_any_shape_makes_no_lock_that_cannot_be_read(tmp_path: Path) -> None:
+    asked = Request(Reference("own", "name"))
+    with FakeHub({REPO: {"config.json": b"{}"}}) as hub:
+        pulled = run(asked, settings=settings(tmp_path, endpoint(hub.url)))
+    for licence, written in (("mit", "mit"), ("a\nb", None), ("\x1b[31m", None)):
+        manifest = replace(pulled.manifest, facts=Facts(licence=licence))
+        lock_pulled(tmp_path / "models.lock", asked, replace(pulled, manifest=manifest))
+        assert lock.read(tmp_path / "models.lock").models[0].manifest.facts.licence == written
 
 
 def test_a_lock_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
