@@ -67,9 +67,9 @@ def table(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(),
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """`shown` text broken between words into lines of at most so many columns; a longer word stands alone."""
+    """`shown` text broken between words into lines of at most so many columns; a word that has more is cut."""
     lines, line = [], ""
-    for word in text.split(" "):
+    for word in (shortened(word, columns) for word in text.split(" ")):
         if line and width(line) + 1 + width(word) > columns:
             lines.append(line)
             line = word

@@ -37,7 +37,8 @@ def _lines(inspection: Inspection, columns: int) -> Iterator[str]:
     yield from _rows(_facts(inspection), columns)
     if inspection.architecture:
         yield from _section("architecture", _tree(inspection.architecture, columns))
-    yield from _section("memory", _memory(inspection, columns))
+    if inspection.weights.format:
+        yield from _section("memory", _memory(inspection, columns))
     if inspection.tokens.special:
         yield from _section("special tokens", _special(inspection, columns))
     if inspection.generation:

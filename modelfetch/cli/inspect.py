@@ -66,6 +66,8 @@ def _questions(asked: dict[str, Any]) -> Questions:
     from modelfetch.inspect import Questions
 
     embed, word = asked["embed"], asked["word"]
+    for text in (asked["tokens"], asked["following"], word, *embed):
+        _check_text(text)
     if word is not None and not (embed and word.strip()):
         raise UsageError(
             "--word needs texts to look for it in", hint="--word bank --embed 'a river bank' --embed 'a bank'"
@@ -81,6 +83,14 @@ def _questions(asked: dict[str, Any]) -> Questions:
         embed=embed,
         word=word,
     )
+
+
+def _check_text(text: str | None) -> None:
+    """Bytes of a command line that are no UTF-8 have become halves of pairs, which no tokenizer takes."""
+    try:
+        (text or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError("the text is not UTF-8", facts={"text": repr(text)}) from error
 
 
 def _find(text: str) -> Snapshot | Path:

@@ -109,8 +109,9 @@ def read_inspection(subject: Subject) -> Inspection:
     folder = read_folder(path, subject.name)
     papers = read_papers(path, folder)
     gguf = gguf_of(folder)
-    purpose = judge(folder, papers, gguf)
     metadata = folder.ggufs[gguf].metadata if gguf else {}
+    tokens = read_gguf_tokens(metadata) if gguf else read_tokens(folder, papers)
+    purpose = judge(folder, papers, tokens, gguf)
     sizes = sizes_of_gguf(metadata) if gguf else sizes_of_config(folder.config)
     weights, architecture = _weights(folder, gguf, purpose, sizes)
     return Inspection(
@@ -127,7 +128,7 @@ def read_inspection(subject: Subject) -> Inspection:
         ),
         context=context_of_gguf(metadata) if gguf else _context(folder, papers),
         generation=_defaults(folder),
-        tokens=read_gguf_tokens(metadata) if gguf else read_tokens(folder, papers),
+        tokens=tokens,
         templates=papers.templates,
         card=_card(subject, papers, metadata),
         remote_code=_remote_code(folder),

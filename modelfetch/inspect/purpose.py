@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelfetch.inspect.reading import Papers
+from modelfetch.inspect.special import Tokens
 from modelfetch.model.contents import ModelFolder
 from modelfetch.model.kind import INSTRUCT_NAME, Kind, has_chat_template, pooling_of
 
-IMAGE, SPEECH, OTHER = "image classifier", "speech recognition", "another kind of model"
+VISION, SPEECH = "vision-language model", "speech recognition"
+IMAGE, OTHER = "image classifier", "another kind of model"
 # The end of a class's name -> purpose, the longer ends first.
 _CLASSES = {
     "ForSpeechSeq2Seq": SPEECH,
@@ -33,7 +35,7 @@ _CLASSES = {
 }
 _SPEECH_MODELS = ("Whisper", "Speech2Text", "Moonshine")
 _IMAGE_MODELS = ("ViT", "Dinov2", "Swin", "ConvNext", "CLIPVision")
-WRITES = frozenset({Kind.CHAT.value, Kind.BASE.value, Kind.VISION.value, Kind.SEQ2SEQ.value, SPEECH})
+WRITES = frozenset({Kind.CHAT.value, Kind.BASE.value, VISION, Kind.SEQ2SEQ.value, SPEECH})
 PREDICTS = WRITES | {Kind.MASKED.value}
 
 
@@ -63,15 +65,16 @@ class Purpose:
     signs: tuple[Sign, ...]
 
 
-def judge(folder: ModelFolder, papers: Papers, gguf: str | None) -> Purpose:
+def judge(folder: ModelFolder, papers: Papers, tokens: Tokens, gguf: str | None) -> Purpose:
     """The purpose of the model in `folder`; `gguf` is the GGUF file that it is, where it is one."""
     class_name, model_type = _class_name(folder), folder.config.get("model_type")
     if gguf:
         model_type = folder.ggufs[gguf].architecture
     what = _what(folder, class_name, gguf)
     signs: tuple[Sign, ...] = ()
-    if what in {Kind.CHAT.value, Kind.BASE.value, Kind.VISION.value}:
-        signs = tuple(_signs(folder, papers, gguf))
+    if what in {Kind.CHAT.value, Kind.BASE.value, VISION}:
+        ends = [token.piece for token in tokens.special if "eos" in token.roles and token.piece]
+        signs = tuple(_signs(f"{folder.name} {gguf}" if gguf else folder.name, papers, ends))
     return Purpose(what, class_name, str(model_type) if model_type else None, _conclude(signs), signs)
 
 
@@ -99,7 +102,7 @@ def _what(folder: ModelFolder, class_name: str | None, gguf: str | None) -> str:
 def _conditional(folder: ModelFolder, class_name: str) -> str:
     """Writing on a condition: a text, a picture or a sound."""
     if "vision_config" in folder.config:
-        return Kind.VISION.value
+        return VISION
     return SPEECH if class_name.startswith(_SPEECH_MODELS) else Kind.SEQ2SEQ.value
 
 
@@ -111,8 +114,7 @@ def _without_class(folder: ModelFolder) -> str:
     return Kind.EMBEDDING.value if pooling_of(folder) else OTHER
 
 
-def _signs(folder: ModelFolder, papers: Papers, gguf: str | None) -> Iterator[Sign]:
-    name = f"{folder.name} {gguf}" if gguf else folder.name
+def _signs(name: str, papers: Papers, ends: list[str]) -> Iterator[Sign]:
     if found := INSTRUCT_NAME.search(name):
         yield Sign(Training.INSTRUCT, f"its name has `{found.group().strip('-_/. ')}` in it")
     elif "base" in name.lower().replace("_", "-").rpartition("/")[2].split("-"):
@@ -123,29 +125,14 @@ def _signs(folder: ModelFolder, papers: Papers, gguf: str | None) -> Iterator[Si
     if not papers.templates:
         yield Sign(Training.BASE, "it has no chat template")
         return
-    ends = _turn_ends(folder, papers)
-    if ends and any(end in template.text for template in papers.templates[:1] for end in ends):
-        yield Sign(Training.INSTRUCT, f"it stops at `{ends[0]}`, with which its chat template ends a turn")
+    template = papers.templates[0].text
+    written = next((end for end in ends if end in template), ends[0] if ends and "eos_token" in template else None)
+    if written is not None:
+        yield Sign(Training.INSTRUCT, f"it stops at `{written}`, with which its chat template ends a turn")
     elif ends:
         yield Sign(Training.BASE, f"it stops at `{ends[0]}`, which its chat template never writes")
     else:
         yield Sign(Training.INSTRUCT, "it has a chat template")
-
-
-def _turn_ends(folder: ModelFolder, papers: Papers) -> list[str]:
-    """The pieces at which the model stops, where the files say how they are written."""
-    declared = folder.document("generation_config.json").get("eos_token_id", folder.config.get("eos_token_id"))
-    ids = declared if isinstance(declared, list) else [declared]
-    pieces = {}
-    added = papers.tokenizer.get("added_tokens")
-    for each in added if isinstance(added, list) else []:
-        if isinstance(each, dict) and isinstance(each.get("content"), str):
-            pieces[str(each.get("id"))] = each["content"]
-    decoder = folder.document("tokenizer_config.json").get("added_tokens_decoder")
-    for number, each in decoder.items() if isinstance(decoder, dict) else ():
-        if isinstance(each, dict) and isinstance(each.get("content"), str):
-            pieces.setdefault(str(number), each["content"])
-    return [pieces[str(number)] for number in ids if str(number) in pieces]
 
 
 def _conclude(signs: tuple[Sign, ...]) -> Training | None:

@@ -45,14 +45,14 @@ class Tokens:
 def read_tokens(folder: ModelFolder, papers: Papers) -> Tokens:
     """What the files say of tokens."""
     vocabulary = _Vocabulary(folder, papers)
-    claims = dict(_claims(folder, papers, vocabulary))
-    special = _rows(claims, vocabulary)
+    named = dict(_named(folder, papers, vocabulary))
+    special = _rows(named, vocabulary)
     return Tokens(
         algorithm=vocabulary.algorithm,
         pieces=len(vocabulary.ids) or None,
         special=tuple(special[:MAX_SPECIAL]),
         special_total=len(special),
-        disagreements=tuple(_disagreements(claims, vocabulary)),
+        disagreements=tuple(_disagreements(named, vocabulary)),
     )
 
 
@@ -99,7 +99,7 @@ class _Vocabulary:
                 self.special.add(token["content"])
 
 
-def _claims(
+def _named(
     folder: ModelFolder, papers: Papers, vocabulary: _Vocabulary
 ) -> Iterator[tuple[tuple[str, str], tuple[SpecialToken, ...]]]:
     """(role, file) -> the tokens that the file gives the role."""
@@ -120,24 +120,22 @@ def _claims(
                 yield (role, source), tuple(SpecialToken(each, vocabulary.pieces.get(each), (role,)) for each in known)
 
 
-def _rows(claims: Mapping[tuple[str, str], tuple[SpecialToken, ...]], vocabulary: _Vocabulary) -> list[SpecialToken]:
+def _rows(named: Mapping[tuple[str, str], tuple[SpecialToken, ...]], vocabulary: _Vocabulary) -> list[SpecialToken]:
     """Each token once: those with a role first, in the order of the roles, then the others by their id."""
     roles: dict[tuple[int | None, str | None], list[str]] = {}
-    for tokens in claims.values():
+    for tokens in named.values():
         for token in tokens:
-            named = roles.setdefault((token.id, token.piece), [])
-            named += [role for role in token.roles if role not in named]
+            its = roles.setdefault((token.id, token.piece), [])
+            its += [role for role in token.roles if role not in its]
     first = sorted(roles.items(), key=lambda item: min(ROLES.index(role) for role in item[1]))
-    rows = [SpecialToken(number, piece, tuple(sorted(named, key=ROLES.index))) for (number, piece), named in first]
+    rows = [SpecialToken(number, piece, tuple(sorted(its, key=ROLES.index))) for (number, piece), its in first]
     others = sorted((vocabulary.ids[piece], piece) for piece in vocabulary.special)
     return rows + [SpecialToken(number, piece, ()) for number, piece in others if (number, piece) not in roles]
 
 
-def _disagreements(
-    claims: Mapping[tuple[str, str], tuple[SpecialToken, ...]], vocabulary: _Vocabulary
-) -> Iterator[str]:
+def _disagreements(named: Mapping[tuple[str, str], tuple[SpecialToken, ...]], vocabulary: _Vocabulary) -> Iterator[str]:
     for role in ROLES:
-        said = {source: tokens for (each, source), tokens in claims.items() if each == role}
+        said = {source: tokens for (each, source), tokens in named.items() if each == role}
         own = said.get("tokenizer_config.json") or said.get("special_tokens_map.json")
         for source, tokens in said.items():
             if own and own[0].id is not None and own[0].id not in {token.id for token in tokens} and tokens is not own:

@@ -96,6 +96,8 @@ def test_a_model_that_is_not_here_is_an_error_with_the_command_that_brings_it(
         (["--embed", "a"], 2, "one text cannot be compared"),
         (["--word", "a"], 2, "--word needs texts"),
         (["--top-k", "0", "--next", "a"], 2, "--top-k"),
+        (["--tokens", "\udcff"], 2, "not UTF-8"),
+        (["--embed", "a", "--embed", "\udcff"], 2, "not UTF-8"),
         (["--device", "tpu", "--next", "a"], 2, "`tpu` is no device"),
         (["--tokens", "a"], 4, "has no tokenizer"),
         (["--next", "a"], 4, "has no tokenizer"),

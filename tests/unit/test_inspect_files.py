@@ -47,7 +47,7 @@ def read(folder: Path, name: str = "owner/model", **files: Any) -> Inspection:
         ({"architectures": ["T5ForConditionalGeneration"]}, "encoder-decoder"),
         (
             {"architectures": ["LlavaForConditionalGeneration"], "vision_config": {}},
-            "vision-language model (text only)",
+            "vision-language model",
         ),
         ({"architectures": ["WhisperForConditionalGeneration"]}, "speech recognition"),
         ({"architectures": ["BertForMaskedLM"]}, "masked language model"),
@@ -75,6 +75,7 @@ def test_a_chat_template_makes_a_language_model_a_chat_model(tmp_path: Path) -> 
         ("SmolLM2-135M", {}, Training.BASE),
         ("Qwen3-0.6B-Base", {"chat_template__jinja": TEMPLATE, "tokenizer__json": TOKENIZER}, Training.BASE),
         ("Qwen3-0.6B", {"chat_template__jinja": TEMPLATE, "tokenizer__json": TOKENIZER}, Training.INSTRUCT),
+        ("zephyr", {"chat_template__jinja": "{{ x + eos_token }}", "tokenizer__json": TOKENIZER}, Training.INSTRUCT),
         ("Qwen2.5-0.5B", {"chat_template__jinja": "{{ x }}<|end|>", "tokenizer__json": TOKENIZER}, Training.BASE),
     ],
 )

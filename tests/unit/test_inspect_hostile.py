@@ -43,7 +43,7 @@ _FILES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_FILES, st.text(max_size=60))
 def test_documents_of_any_shape_make_a_report(files: dict[str, Any], card: str) -> None:
     with tempfile.TemporaryDirectory() as name:
