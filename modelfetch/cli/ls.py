@@ -76,7 +76,7 @@ def _row(summary: Summary) -> tuple[str, ...]:
 
 
 def _files(summary: Summary) -> str:
-    return str(summary.files) if summary.files == summary.listed else f"{summary.files} of {summary.listed}"
+    return str(summary.files) if summary.files == summary.listed else f"{summary.files} of {summary.listed or '?'}"
 
 
 def _where(summary: Summary) -> str:

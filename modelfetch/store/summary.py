@@ -27,7 +27,7 @@ _DIGITS = 16
 @dataclass(frozen=True)
 class Summary:
     """A snapshot without its listing. `blobs` has the size of every present file's bytes, each once, by the first
-    digits of their sha256.
+    digits of their sha256; `listed` is None where the listing may not be the whole.
     """
 
     repo: str
@@ -37,7 +37,7 @@ class Summary:
     folder: Path
     plain: bool
     files: int
-    listed: int
+    listed: int | None
     size_bytes: int
     pulled_at: datetime
     verified_at: datetime | None
@@ -79,7 +79,7 @@ def summary_of(snapshot: Snapshot) -> Summary:
         snapshot.folder,
         snapshot.plain,
         len(entries),
-        len(manifest.entries),
+        len(manifest.entries) if snapshot.whole_listing else None,
         sum(entry.size for entry in entries),
         snapshot.pulled_at,
         snapshot.verified_at,

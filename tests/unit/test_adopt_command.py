@@ -67,6 +67,13 @@ def test_what_was_adopted_is_a_model_like_any_other(tmp_path: Path, capsys: pyte
     assert (tmp_path / f"hub/models--own--name/snapshots/{COMMIT}/model.safetensors").read_bytes() == WEIGHTS
 
 
+@pytest.mark.usefixtures("hub")
+def test_of_a_model_without_its_listing_nobody_knows_how_many_files_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["adopt", "-q"]) == 0
+    assert run(["ls"]) == 0
+    assert "2 of ?" in capsys.readouterr().out
+
+
 def test_damage_is_named_and_ends_with_8(hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blob = hub / "models--own--name/blobs" / etag(WEIGHTS)
     blob.write_bytes(bytes(len(WEIGHTS)))
