@@ -40,7 +40,7 @@ class Snapshot:
     """A manifest of which `paths` are here, as files in `folder`.
 
     `plain` is true where the bytes are in the user's own folder on another disk instead of in the store.
-    `whole_listing` is false where no hub was asked: the manifest then lists what was found, and the model may have more.
+    `whole_listing` is false where no hub was asked: the manifest lists what was found, and the model may have more.
     """
 
     manifest: Manifest
