@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelfetch.cli._cells import shown
 from modelfetch.cli._output import print_json
 from modelfetch.config import load
 from modelfetch.errors import NotFoundError, UsageError
@@ -54,11 +58,25 @@ def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, 
         )
     answers = None
     if questions.need_tokenizer:
-        answers = ask(inspection, questions, Permission(device, trust_remote_code))
+        with _waiting("weights" if questions.need_weights else "tokenizer", inspection.subject.name):
+            answers = ask(inspection, questions, Permission(device, trust_remote_code))
     if as_json:
         print_json(document(inspection, answers))
     else:
         click.echo(_render(inspection, answers, questions))
+
+
+@contextmanager
+def _waiting(what: str, name: str) -> Iterator[None]:
+    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
+    told = sys.stderr.isatty()
+    if told:
+        click.echo(f"\r\x1b[K{shown(name)}: loading the {what}", nl=False, err=True)
+    try:
+        yield
+    finally:
+        if told:
+            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _questions(asked: dict[str, Any]) -> Questions:
