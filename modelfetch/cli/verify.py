@@ -51,7 +51,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Check every file of what was pulled, of everything or of REF, without a network; open it as a loader would.
 
-    A file whose size and time are as they were when it was last read is known, and not read again but with --deep.
+    A file whose size, time and inode are as they were when it was last read is known: only --deep reads it again.
 
     Ends with exit status 8 when something is damaged, or not as it is locked, and was not repaired.
     """
