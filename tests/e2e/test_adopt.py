@@ -16,6 +16,7 @@ from modelfetch.manifest import content_digest
 from modelfetch.reference import parse
 from modelfetch.store import Snapshot, Store
 from modelfetch.verify import verify
+from tests.other_tools import older_modelscope_repository
 from tests.pulling import endpoint, pull, settings
 from tests.simulator import FakeHub
 from tests.stored import contents, digests_of
@@ -167,6 +168,39 @@ def test_a_cache_that_modelscope_made_is_adopted_as_the_commit_that_a_pull_finds
     client(hub, "ms-hub", "download", REPO, MODELSCOPE_CACHE=given.modelscope_cache)
     assert hub.bytes_sent() == sent
     assert contents(given.modelscope_cache / "models/own--name/snapshots/master") == files
+
+
+def test_a_client_that_fetches_again_does_not_write_into_the_store(
+    hub: FakeHub, files: dict[str, bytes], store: Store, tmp_path: Path
+) -> None:
+    hf, ms, folder = tmp_path / "hf", tmp_path / "ms", tmp_path / "folder"
+    clients: list[tuple[tuple[str, ...], dict[str, Path | str]]] = [
+        (("hf", "download", REPO), {"HF_HUB_CACHE": hf}),
+        (("hf", "download", REPO, "--local-dir", str(folder)), {}),
+        (("ms-hub", "download", REPO), {"MODELSCOPE_CACHE": ms}),
+    ]
+    for command, variables in clients:
+        client(hub, *command, **variables)
+    adopt(store, [place_at(hf), place_at(folder), place_at(ms)])
+    hub.replace(REPO, {path: content[::-1] for path, content in files.items()})
+    for command, variables in clients:
+        force = "--force" if command[0] == "ms-hub" else "--force-download"
+        client(hub, *command, force, **variables)
+    assert (folder / WEIGHTS).read_bytes() == files[WEIGHTS][::-1]
+    assert verify(store, deep=True).ok
+    assert {contents(snapshot.folder)[WEIGHTS] for snapshot in store.snapshots()} == {files[WEIGHTS]}
+
+
+def test_a_layout_of_an_older_client_stays_its_own(
+    hub: FakeHub, files: dict[str, bytes], store: Store, tmp_path: Path
+) -> None:
+    folder = older_modelscope_repository(tmp_path / "ms/models/own/name", files)
+    adopt(store, [place_at(tmp_path / "ms")])
+    sent = hub.bytes_sent()
+    client(hub, "ms-hub", "download", REPO, MODELSCOPE_CACHE=tmp_path / "ms")
+    assert hub.bytes_sent() == sent
+    assert {path: content for path, content in contents(folder).items() if path in files} == files
+    assert contents(saved(store).folder) == files
 
 
 def test_a_folder_that_modelscope_downloaded_to_is_adopted_under_a_name(
