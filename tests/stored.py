@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from modelfetch.manifest import Digests, Entry, Facts, Manifest
 from modelfetch.store import Destination, Snapshot, Store, StoreDestination
+from modelfetch.transfer.owner import this_process
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LFS_THRESHOLD = 100_000
@@ -78,3 +82,13 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and ".modelfetch" not in path.parts
     }
+
+
+def dead_partial(folder_path: Path, *, idle_s: float) -> Path:
+    """A partial whose owner is dead, last written so long ago."""
+    folder_path.mkdir(parents=True)
+    (folder_path / "data").write_bytes(b"d" * 5000)
+    (folder_path / "owner.1").write_text(json.dumps({**vars(this_process()), "pid": 2**22 - 1}))
+    for path in (*folder_path.iterdir(), folder_path):
+        os.utime(path, (time.time() - idle_s, time.time() - idle_s))
+    return folder_path

@@ -24,7 +24,7 @@ from modelfetch.store import FolderDestination, Snapshot, Store
 from modelfetch.store.views import folder, huggingface, modelscope
 from modelfetch.transfer.needs import Needs
 from modelfetch.transfer.owner import Claim, Watch, claim, this_process
-from tests.stored import bring, contents, deliver, digests_of, manifest_of
+from tests.stored import bring, contents, dead_partial, deliver, digests_of, manifest_of
 
 DAY_S = 86400.0
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 1_200_000}
@@ -67,16 +67,6 @@ def unused_for(store: Store, snapshot: Snapshot, seconds: float) -> None:
     for entry in snapshot.entries:
         payload = store.blob(str(entry.digests.sha256))
         os.utime(payload, ns=(int(then * 1e9), payload.stat().st_mtime_ns))
-
-
-def dead_partial(folder_path: Path, *, idle_s: float) -> Path:
-    """A partial whose owner is dead, last written so long ago."""
-    folder_path.mkdir(parents=True)
-    (folder_path / "data").write_bytes(b"d" * 5000)
-    (folder_path / "owner.1").write_text(json.dumps({**vars(this_process()), "pid": 2**22 - 1}))
-    for path in (*folder_path.iterdir(), folder_path):
-        os.utime(path, (time.time() - idle_s, time.time() - idle_s))
-    return folder_path
 
 
 def test_a_store_in_order_loses_nothing(store: Store, tmp_path: Path) -> None:
@@ -334,87 +324,6 @@ def test_orphans_go_only_when_asked_for_and_no_younger_than_a_day(store: Store, 
     assert [(item.path, item.size_bytes) for item in shown.goes] == [(orphan, 5)]
     carry_out(store, shown, Wishes(), orphans=[Found(orphan)])
     assert not orphan.exists()
-
-
-def test_the_command_shows_asks_and_removes(
-    store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    partial = dead_partial(store.partials / ("a" * 64), idle_s=15 * DAY_S)
-    leader, follower = os.openpty()
-    os.write(leader, b"n\ny\n")
-    with os.fdopen(follower, "r") as terminal:
-        monkeypatch.setattr("sys.stdin", terminal)
-        assert run(["prune"]) == 130
-        assert partial.exists()
-        assert run(["prune"]) == 0
-    os.close(leader)
-    out = capfd.readouterr().out
-    assert f"goes: partial {partial}" in out
-    assert "its pull is dead, and nobody went on with it for 15 days" in out
-    assert not partial.exists()
-
-
-@pytest.mark.parametrize("options", [[], ["--json"]])
-def test_without_a_terminal_it_only_shows_unless_told(
-    store: Store, capfd: pytest.CaptureFixture[str], options: list[str]
-) -> None:
-    partial = dead_partial(store.partials / ("a" * 64), idle_s=15 * DAY_S)
-    assert run(["prune", *options]) == 2
-    out, err = capfd.readouterr()
-    assert str(partial) in out
-    assert "modelfetch prune --yes" in err
-    assert run(["prune", "--dry-run", *options]) == 0
-    assert partial.exists()
-    assert run(["prune", "--yes", *options]) == 0
-    assert not partial.exists()
-    assert run(["prune", *options]) == 0, "there is nothing to ask about"
-
-
-def test_the_document_says_by_how_much_a_budget_is_missed(
-    store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    folder.link(store, bring(store, SMALL), tmp_path / "mine")
-    assert run(["prune", "--max-size", "2k", "--yes", "--json"]) == 0
-    document = json.loads(capfd.readouterr().out)
-    assert document["bytes_before"] == document["bytes_after"] == 90_002
-    assert document["over_bytes"] == 88_002
-    assert run(["prune", "--max-size", "2k", "--also-views", "--yes", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["bytes_after"] == 0
-    assert contents(tmp_path / "mine") == SMALL, "the files in a plain folder are the user's"
-
-
-def test_orphans_of_this_users_caches_are_shown_and_go(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    half = tmp_path / f"hub/models--own--name/blobs/{'a' * 64}.deadbeef.incomplete"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"half")
-    assert run(["prune", "--orphans", "--yes"]) == 0
-    assert f"stays: orphan {half}, 4 B (touched within the last 24 hours)" in capfd.readouterr().out
-    assert half.exists()
-    assert run(["prune"]) == 0
-    assert str(half) not in capfd.readouterr().out
-
-
-@pytest.mark.parametrize("options", [["--keep-within", "soon"], ["--keep-within", "30"], ["--max-size", "-1"]])
-def test_an_age_or_a_size_that_is_none_is_a_usage_error(store: Store, options: list[str]) -> None:
-    assert run(["prune", *options]) == 2
-
-
-def test_a_store_that_is_not_there_is_not_made(own_environment: Path) -> None:
-    assert run(["prune", "--max-size", "1G"]) == 0
-    assert not (own_environment / "modelfetch").exists()
-
-
-def test_models_that_stay_for_one_reason_are_told_together(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
-    for letter in "abcde":
-        bring(store, SMALL, manifest_of(SMALL, repo=f"owner/{letter}"))
-    assert run(["prune", "--max-size", "1G"]) == 0
-    out = capfd.readouterr().out
-    assert "stays: huggingface:owner/e (01234567), huggingface:owner/d (01234567), " in out
-    assert " and 2 more (it fits)\n" in out
-    assert "stays: 2 file(s), 90.0 kB (a snapshot that stays needs it)\n" in out
 
 
 def test_of_two_used_at_once_the_one_pulled_first_goes(store: Store) -> None:
