@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from modelfetch.cli._cells import padded, shortened, shown, table, width, wrapped
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _NAME_COLUMNS = 12
 # Parts of a model that nobody needs to see one by one; the JSON document has them all.
 MAX_PARTS = 40
+MAX_TREE_ROWS = 400
 MAX_SPECIAL = 12
 _TRAINED = {"instruct": "to follow instructions", "base": "to go on with a text (a base model)"}
 
@@ -151,7 +153,9 @@ def _code(inspection: Inspection) -> str:
 
 
 def _tree(architecture: Architecture, columns: int) -> list[str]:
-    rows = list(_part_rows(architecture.tree))
+    rows = list(islice(_part_rows(architecture.tree), MAX_TREE_ROWS + 1))
+    if len(rows) > MAX_TREE_ROWS:
+        rows[-1] = ("… and more than is shown here (--json has it all)", "", "")
     numbers = max(width(count) for _, _, count in rows)
     names = max(width(name) for name, _, _ in rows)
     names = min(names, max(20, columns - numbers - 24))

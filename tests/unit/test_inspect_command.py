@@ -227,6 +227,14 @@ def test_a_report_keeps_to_its_columns(tmp_path: Path) -> None:
         assert max(map(width, text.splitlines())) <= columns
 
 
+def test_a_tree_without_end_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = {f"a{one}.b{two}.weight": b"1" for one in range(39) for two in range(39)}
+    assert run(["inspect", str(write(tmp_path, FILES | {"model.safetensors": safetensors_bytes(tensors)}))]) == 0
+    printed = capsys.readouterr().out
+    assert "(--json has it all)" in printed
+    assert len(printed.splitlines()) < 450
+
+
 def _many() -> dict[str, Any]:
     """Modules with long names and many words about generation."""
     tensors = {f"model.a_module_with_quite_a_long_name.another_of_them.part_{n}.weight": b"1" for n in range(60)}
