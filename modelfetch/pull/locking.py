@@ -46,7 +46,14 @@ def lock_pulled(path: Path, request: Request, pulled: Pulled) -> None:
     Raises:
         ConfigError: the file was damaged meanwhile.
         DiskFullError, StoreError: it cannot be written.
+        UsageError: nobody has ever told what files the model has.
     """
+    if pulled.snapshot is not None and not pulled.snapshot.whole_listing:
+        raise UsageError(
+            f"`{request.reference}` cannot be locked: what all its files are is not known here",
+            facts={"why": "it was adopted from another tool, and no hub was asked since"},
+            hint=f"modelfetch pull {request.reference} --lock {path}  # without --offline",
+        )
     facts = pulled.manifest.facts
     # What a hub calls a licence may be anything; what is written must be readable again.
     licence = facts.licence if is_one_line(facts.licence) else None

@@ -22,7 +22,7 @@ from modelfetch.model.headers import BrokenHeader, read_safetensors
 from modelfetch.store import Snapshot
 from modelfetch.verify.companions import lacks
 from modelfetch.verify.documents import LONGEST_BYTES, BadDocument, Document, read_json
-from modelfetch.verify.indexes import Surroundings, index_flaws, is_index
+from modelfetch.verify.indexes import Surroundings, index_flaws, is_index, part_flaws
 from modelfetch.verify.report import Finding, Problem, Severity
 
 _CONFIG = "config.json"
@@ -90,6 +90,8 @@ class _Contents:
             read_gguf(self._snapshot.file(entry.path))
         except BrokenHeader as error:
             yield self.finding(entry.path, Problem.BAD_GGUF, str(error))
+        for flaw in part_flaws(entry.path, self._around()):
+            yield self.finding(entry.path, flaw.problem, flaw.what, flaw.severity)
 
     def _check_index(self, entry: Entry) -> Iterator[Finding]:
         try:
@@ -98,8 +100,7 @@ class _Contents:
             yield self.finding(entry.path, Problem.BAD_JSON, f"an index that {error}")
             return
         yield from self._repeated(entry, document)
-        around = Surroundings(self._listed, self._snapshot.paths, self._tensors)
-        for flaw in index_flaws(entry.path, document.value, around):
+        for flaw in index_flaws(entry.path, document.value, self._around()):
             yield self.finding(entry.path, flaw.problem, flaw.what, flaw.severity)
 
     def _check_json(self, entry: Entry) -> Iterator[Finding]:
@@ -122,6 +123,9 @@ class _Contents:
             start = file.read(4)
         if start.startswith(_PICKLE_STARTS):
             yield self.finding(entry.path, Problem.PICKLE, "can run code when it is loaded", Severity.INFO)
+
+    def _around(self) -> Surroundings:
+        return Surroundings(self._listed, self._snapshot.paths, self._tensors, self._snapshot.whole_listing)
 
     def _document(self, entry: Entry) -> Document:
         with self._snapshot.file(entry.path).open("rb") as file:

@@ -6,6 +6,7 @@ import json
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from modelfetch.store import Store
 from modelfetch.verify import Finding, Problem, Severity, documents, verify
 from modelfetch.verify.companions import lacks
+from modelfetch.verify.contents import check_contents
 from tests.conftest import safetensors_bytes
 from tests.stored import bring, manifest_of
 
@@ -83,6 +85,35 @@ def test_a_gguf_file_that_is_right_passes(tmp_path: Path) -> None:
     assert findings_of(tmp_path, {"model.gguf": b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8)}) == []
 
 
+GGUF = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8)
+
+
+class TestGgufInParts:
+    def part(self, number: int, count: int = 3) -> str:
+        return f"Q4/model-{number:05}-of-{count:05}.gguf"
+
+    def test_parts_that_are_all_there_are_no_finding(self, tmp_path: Path) -> None:
+        assert findings_of(tmp_path, {self.part(number): GGUF for number in (1, 2, 3)}) == []
+
+    def test_a_part_that_is_missing_is_said_once(self, tmp_path: Path) -> None:
+        (finding,) = findings_of(tmp_path, {self.part(2): GGUF, self.part(3): GGUF})
+        assert (finding.path, finding.problem, finding.severity) == (
+            self.part(2),
+            Problem.MISSING_SHARD,
+            Severity.ERROR,
+        )
+        assert finding.got == f"`{self.part(1)}` is not in the repository"
+
+    def test_a_part_that_was_left_out_is_told(self, tmp_path: Path) -> None:
+        files = {self.part(1): GGUF, self.part(2): GGUF}
+        (finding,) = findings_of(tmp_path, files, left_out={self.part(3): GGUF})
+        assert (finding.problem, finding.severity) == (Problem.LEFT_OUT, Severity.WARNING)
+
+    @pytest.mark.parametrize(("number", "count"), [(4, 3), (0, 3), (1, 99_999)])
+    def test_a_name_that_makes_no_sense_is_no_part(self, tmp_path: Path, number: int, count: int) -> None:
+        assert findings_of(tmp_path, {self.part(number, count): GGUF}) == []
+
+
 def test_one_broken_file_does_not_hide_another(tmp_path: Path) -> None:
     files = {"config.json": b"{", "model.safetensors": b"", "b.gguf": b"", INDEX_PATH: b"[]"}
     assert seen(findings_of(tmp_path, files)) == [
@@ -111,6 +142,14 @@ class TestIndex:
         (finding,) = findings_of(tmp_path, files, left_out={"model-2.safetensors": SECOND})
         assert (finding.problem, finding.severity) == (Problem.LEFT_OUT, Severity.WARNING)
         assert finding.got == "`model-2.safetensors` was not pulled: the model cannot be loaded without it"
+
+    def test_a_shard_that_nobody_has_told_of_is_none_that_is_lost(self, tmp_path: Path) -> None:
+        store = Store.open(tmp_path / "home")
+        files = {"config.json": b"{}", "model-1.safetensors": SHARD, INDEX_PATH: INDEX}
+        snapshot = bring(store, files)
+        (finding,) = check_contents(replace(snapshot, whole_listing=False), snapshot.entries)
+        assert (finding.problem, finding.severity) == (Problem.LEFT_OUT, Severity.WARNING)
+        assert finding.got == "`model-2.safetensors` is not here: the model cannot be loaded without it"
 
     def test_the_shards_of_an_index_in_a_folder_are_in_that_folder(self, tmp_path: Path) -> None:
         files = {f"unet/{path}": content for path, content in SHARDED.items()}

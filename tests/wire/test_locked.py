@@ -455,6 +455,17 @@ def test_a_licence_of_any_shape_makes_no_lock_that_cannot_be_read(tmp_path: Path
         assert lock.read(tmp_path / "models.lock").models[0].manifest.facts.licence == written
 
 
+def test_what_was_never_listed_whole_is_not_locked(tmp_path: Path) -> None:
+    asked = Request(Reference("own", "name"))
+    with FakeHub({REPO: FILES}) as hub:
+        pulled = run(asked, settings=settings(tmp_path, endpoint(hub.url)))
+    assert pulled.snapshot is not None
+    adopted = replace(pulled, snapshot=replace(pulled.snapshot, whole_listing=False))
+    with pytest.raises(UsageError, match="cannot be locked"):
+        lock_pulled(tmp_path / "models.lock", asked, adopted)
+    assert not (tmp_path / "models.lock").exists()
+
+
 def test_a_lock_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "models.lock").symlink_to("real/models.lock")
