@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch.cli._output import say
+from modelfetch.cli._placing import device_option, dtype_option, trust_option
 from modelfetch.config import load
-from modelfetch.errors import INTERRUPTED, UsageError
+from modelfetch.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from modelfetch.chat.settings import Settings
 
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 _EPILOG = """\b
 Examples:
   modelfetch chat Qwen/Qwen3-0.6B
@@ -33,11 +32,9 @@ Examples:
 @click.option("--top-k", metavar="K", help="Choose among this many of the likeliest tokens; 0 is among all.")
 @click.option("--max-new-tokens", metavar="N", help="The longest reply, thinking included; 1024 otherwise.")
 @click.option("--seed", metavar="S", help="The same seed and the same conversation give the same reply.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to run.")
-@click.option(
-    "--dtype", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="In which type."
-)
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model. Read it first.")
+@device_option
+@dtype_option
+@trust_option
 def command(
     *, model: str, system: str | None, device: str, dtype: str, trust_remote_code: bool, **parameters: str | None
 ) -> int:
@@ -54,8 +51,6 @@ def command(
     from modelfetch.cli._stored import find_model
     from modelfetch.store import Store
 
-    if not _DEVICE.fullmatch(device):
-        raise UsageError(f"`{device}` is no device", facts={"expected": "auto, cpu, cuda or cuda:N"})
     settings = _settings(parameters)
     found = find_model(Store.open(load().home, create=False), model)
     options = ChatOptions(device, dtype, trust_remote_code)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelfetch.cli._cells import shown
 from modelfetch.cli._output import print_json
+from modelfetch.cli._placing import device_option, trust_option
 from modelfetch.config import load
 from modelfetch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from modelfetch.inspect import Answers, Inspection, Questions
-    from modelfetch.store import Snapshot
 
 # Beyond this a line is hard to read, whatever the terminal has.
 MAX_COLUMNS = 120
@@ -38,20 +36,20 @@ MAX_COLUMNS = 120
 @click.option("--top-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many of them.")
 @click.option("--embed", metavar="TEXT", multiple=True, help="Cosines between two texts or more; give it for each.")
 @click.option("--word", help="With --embed: compare this word's vectors in the texts instead.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to run weights.")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model. Read it first.")
+@device_option
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, **asked: Any) -> None:
     """Say what a model is: what it is built of, what it takes, how it reads text, what it would say next.
 
     Without an option that asks for more, only files are read: no torch, no weights.
     """
+    from modelfetch.cli._stored import find_model
     from modelfetch.inspect import Permission, ask, inspect
+    from modelfetch.store import Store
 
     questions = _questions(asked)
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
-        raise UsageError(f"`{device}` is no device", facts={"expected": "auto, cpu, cuda or cuda:N"})
-    inspection = inspect(_find(model))
+    inspection = inspect(find_model(Store.open(load().home, create=False), model))
     if questions.template and not inspection.templates:
         raise NotFoundError(
             f"`{inspection.subject.name}` has no chat template", facts={"it is": inspection.purpose.what}
@@ -109,22 +107,6 @@ def _check_text(text: str | None) -> None:
         (text or "").encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError("the text is not UTF-8", facts={"text": repr(text)}) from error
-
-
-def _find(text: str) -> Snapshot | Path:
-    """A folder by its path or a model by its name; a name that the store does not have may still be a folder's."""
-    from modelfetch.cli._stored import lookup
-    from modelfetch.store import Store
-
-    folder = Path(text).expanduser()
-    if text.startswith((".", "/", "~")):
-        return folder
-    try:
-        return lookup(Store.open(load().home, create=False), text)
-    except (NotFoundError, UsageError):
-        if folder.is_dir():
-            return folder
-        raise
 
 
 def _render(inspection: Inspection, answers: Answers | None, questions: Questions) -> str:

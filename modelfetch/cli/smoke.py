@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from modelfetch.cli._output import print_json, say
+from modelfetch.cli._placing import device_option, dtype_option, trust_option
 from modelfetch.cli._smoke_report import render
 from modelfetch.config import load
 from modelfetch.errors import SmokeError, StoreError, UsageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from modelfetch.smoke.observations import Observation
     from modelfetch.store import Snapshot, Store
 
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 _PHASES = {
     "import": "importing torch and transformers",
     "tokenizer": "loading the tokenizer",
@@ -37,10 +36,8 @@ _PHASES = {
 )
 @click.argument("models", nargs=-1, metavar="[REF|FOLDER]...")
 @click.option("--all", "every", is_flag=True, help="Every model in the store.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to run.")
-@click.option(
-    "--dtype", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="In which type."
-)
+@device_option
+@dtype_option
 @click.option(
     "--max-new-tokens", default=32, show_default=True, type=click.IntRange(1, 4096), help="The longest answer."
 )
@@ -51,7 +48,7 @@ _PHASES = {
     metavar="SECONDS",
     help="Give up after this; by default it grows with the model.",
 )
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model. Read it first.")
+@trust_option
 @click.option("--allow-random", is_flag=True, help="Do not fail a model whose weights nobody trained.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: float | None, **choices: Any) -> int:
@@ -64,8 +61,6 @@ def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: flo
 
     if bool(models) == every:
         raise UsageError("name the models to test, or say --all", hint="modelfetch smoke Qwen/Qwen3-0.6B")
-    if not _DEVICE.fullmatch(choices["device"]):
-        raise UsageError(f"`{choices['device']}` is no device", facts={"expected": "auto, cpu, cuda or cuda:N"})
     options = SmokeOptions(timeout_s=timeout, **choices)
     store = Store.open(load().home, create=False)
     results = []
