@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelfetch.chat.process import Ending
-from modelfetch.chat.protocol import Raised, TooLong
+from modelfetch.chat.protocol import WRITING, Raised, TooLong
 from modelfetch.errors import ConfigError, ModelfetchError, SmokeError, UsageError
 from modelfetch.model.contents import BrokenFile, NotExercised
 from modelfetch.model.kind import Kind
@@ -38,6 +38,12 @@ def reported(failure: Raised | DoesNotFit | NoDevice, name: str) -> SmokeError:
     match failure:
         case NoDevice():
             return SmokeError(f"`{failure.device}` cannot be used: {failure.reason}", hint="modelfetch doctor")
+        case DoesNotFit() if failure.phase == WRITING:
+            return SmokeError(
+                f"memory ran out on `{failure.device}` while `{name}` was writing",
+                facts={"free": format_bytes(failure.available_bytes)},
+                hint="a shorter conversation takes less (/clear forgets it), and so does --dtype bfloat16",
+            )
         case DoesNotFit():
             return SmokeError(
                 f"not enough memory on `{failure.device}` for `{name}`",

@@ -17,6 +17,10 @@ from modelfetch.model.documents import read_value
 from modelfetch.model.kind import Exercise
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed, Wish
 
+# Phases of a reply, as a sentence has them; those of loading have the names that smoke gives them.
+RENDERING = "rendering the chat template"
+WRITING = "writing"
+
 # ---- told to the child
 
 

@@ -16,7 +16,7 @@ import transformers
 
 from modelfetch.chat.child.writing import Memory, Stopping, Streamer, configured
 from modelfetch.chat.pieces import Piece, Pieces
-from modelfetch.chat.protocol import Ask, Began, Ended, Ready, Report, Started, TooLong, Wrote
+from modelfetch.chat.protocol import RENDERING, WRITING, Ask, Began, Ended, Ready, Report, Started, TooLong, Wrote
 from modelfetch.chat.settings import Defaults
 from modelfetch.model.child.loading import LoadedModel
 from modelfetch.model.child.templates import find_template, has_thinking_switch, in_parts, render
@@ -55,9 +55,9 @@ class Replies:
 
     def write(self, ask: Ask, is_stopped: Callable[[int], bool], report: Callable[[Report], None]) -> None:
         """Write the reply to `ask` until it ends or is stopped, and report it as it comes."""
-        report(Started("rendering the chat template"))
+        report(Started(RENDERING))
         prompt = self._prompt(ask)
-        report(Started("writing"))
+        report(Started(WRITING))
         ids = self._tokenize(prompt)
         room, context = ask.sampling.max_new_tokens, self._context_tokens
         if context is not None:
