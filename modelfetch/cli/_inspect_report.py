@@ -23,6 +23,7 @@ _NAME_COLUMNS = 12
 MAX_PARTS = 40
 MAX_TREE_ROWS = 400
 MAX_SPECIAL = 12
+_DEVICES = {"cuda": "a GPU", "cpu": "the CPU"}
 _TRAINED = {"instruct": "to follow instructions", "base": "to go on with a text (a base model)"}
 
 
@@ -194,6 +195,9 @@ def _memory(inspection: Inspection, columns: int) -> Iterator[str]:
     sizes = [f"{dtype} {format_bytes(size)}" for dtype, size in memory.weights.items()]
     weights = ", ".join(sizes) or f"{format_bytes(memory.stored)} as they are stored"
     yield from _rows([("weights", weights)], columns)
+    if memory.to_run:
+        sizes = [f"{format_bytes(size)} on {_DEVICES[device]}" for device, size in memory.to_run.items()]
+        yield from _rows([("to run", f"{', '.join(sizes)}, as smoke reckons: weights and libraries")], columns)
     if memory.cache:
         cache = memory.cache.bytes_per_1000_tokens
         tokens = inspection.context.tokens if inspection.context else 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfetch.inspect.architecture import Architecture, describe
-from modelfetch.inspect.memory import Memory, estimate
+from modelfetch.inspect.memory import Held, Memory, estimate
 from modelfetch.inspect.purpose import PREDICTS, WRITES, Purpose, judge
 from modelfetch.inspect.reading import Papers, Template, read_papers
 from modelfetch.inspect.sizes import (
@@ -114,25 +114,23 @@ def read_inspection(subject: Subject) -> Inspection:
     purpose = judge(folder, papers, tokens, gguf)
     sizes = sizes_of_gguf(metadata) if gguf else sizes_of_config(folder.config)
     weights, architecture = _weights(folder, gguf, purpose, sizes)
+    parameters = architecture.parameters if architecture else None
+    quantisation = _quantisation(folder, gguf)
+    held = Held(weights.stored_bytes, parameters, quantised=quantisation is not None, unpacked=gguf is not None)
     return Inspection(
         subject=subject,
         purpose=purpose,
         weights=weights,
         architecture=architecture,
         sizes=sizes,
-        memory=estimate(
-            weights.stored_bytes,
-            architecture.parameters if architecture else None,
-            sizes,
-            generates=purpose.what in WRITES,
-        ),
+        memory=estimate(held, sizes, generates=purpose.what in WRITES),
         context=context_of_gguf(metadata) if gguf else _context(folder, papers),
         generation=_defaults(folder),
         tokens=tokens,
         templates=papers.templates,
         card=_card(subject, papers, metadata),
         remote_code=_remote_code(folder),
-        quantisation=_quantisation(folder, gguf),
+        quantisation=quantisation,
         problems=(*folder.broken, *papers.problems),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelfetch.inspect.sizes import Sizes
+from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
 
 # Bits of one weight; quantised types also store scales, which adds a few hundredths to a tenth.
 WEIGHT_BITS: Mapping[str, int] = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4}
@@ -23,17 +24,36 @@ class Cache:
 
 @dataclass(frozen=True)
 class Memory:
-    """`weights` are bytes by type, computed from the number of parameters; `stored` is what the files hold."""
+    """`weights` are bytes by type, computed from the number of parameters; `stored` is what the files hold.
+
+    `to_run` is what `smoke` reckons with for a short prompt, by device: weights and what the libraries take.
+    """
 
     stored: int
     weights: Mapping[str, int]
+    to_run: Mapping[str, int]
     cache: Cache | None
 
 
-def estimate(stored_bytes: int, parameters: int | None, sizes: Sizes, *, generates: bool) -> Memory:
+@dataclass(frozen=True)
+class Held:
+    """What is stored. `parameters` is None where no header tells; `unpacked`: it is made plain when it is loaded."""
+
+    stored_bytes: int
+    parameters: int | None
+    quantised: bool = False
+    unpacked: bool = False
+
+
+def estimate(held: Held, sizes: Sizes, *, generates: bool) -> Memory:
     """The memory of a model; a cache only where it `generates`."""
+    parameters = held.parameters
     weights = {dtype: parameters * bits // 8 for dtype, bits in WEIGHT_BITS.items()} if parameters else {}
-    return Memory(stored_bytes, weights, _cache(sizes) if generates else None)
+    packed = held.quantised and not held.unpacked
+    on_gpu = weights.get("bfloat16", held.stored_bytes) if held.unpacked else held.stored_bytes
+    on_cpu = held.stored_bytes if packed else weights.get("float32", held.stored_bytes)
+    to_run = {"cuda": on_gpu + GPU_OVERHEAD_BYTES, "cpu": on_cpu + CPU_OVERHEAD_BYTES} if held.stored_bytes else {}
+    return Memory(held.stored_bytes, weights, to_run, _cache(sizes) if generates else None)
 
 
 def _cache(sizes: Sizes) -> Cache | None:

@@ -10,8 +10,11 @@ import pytest
 
 from modelfetch.inspect import Inspection, Subject
 from modelfetch.inspect.inspection import read_inspection
+from modelfetch.inspect.memory import Held, estimate
 from modelfetch.inspect.purpose import Training
+from modelfetch.inspect.sizes import Sizes
 from modelfetch.inspect.special import SpecialToken
+from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -114,6 +117,21 @@ def test_the_cache_counts_what_is_kept(tmp_path: Path, more: dict[str, Any], num
     cache = read(tmp_path, config__json=LLAMA | more).memory.cache
     assert cache is not None
     assert cache.bytes_per_1000_tokens == numbers * 2 * 1000
+
+
+@pytest.mark.parametrize(
+    ("held", "on_gpu", "on_cpu"),
+    [
+        (Held(200, 100), 200, 400),
+        (Held(60, 100, quantised=True), 60, 60),
+        (Held(60, 100, quantised=True, unpacked=True), 200, 400),
+        (Held(200, None), 200, 200),
+    ],
+    ids=["plain", "quantised", "gguf", "pickle"],
+)
+def test_what_a_run_takes_is_what_smoke_reckons_with(held: Held, on_gpu: int, on_cpu: int) -> None:
+    to_run = estimate(held, Sizes(), generates=False).to_run
+    assert to_run == {"cuda": on_gpu + GPU_OVERHEAD_BYTES, "cpu": on_cpu + CPU_OVERHEAD_BYTES}
 
 
 def test_a_model_that_does_not_write_keeps_nothing(tmp_path: Path) -> None:
