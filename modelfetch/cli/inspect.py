@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch.cli._cells import shown
-from modelfetch.cli._output import print_json
+from modelfetch.cli._output import print_json, say
 from modelfetch.cli._placing import device_option, trust_option
 from modelfetch.config import load
-from modelfetch.errors import NotFoundError, UsageError
+from modelfetch.errors import ConfigError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.inspect import Answers, Inspection, Questions
+    from modelfetch.inspect import Answers, Inspection, Permission, Questions
 
 # Beyond this a line is hard to read, whatever the terminal has.
 MAX_COLUMNS = 120
@@ -45,7 +45,7 @@ def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, 
     Without an option that asks for more, only files are read: no torch, no weights.
     """
     from modelfetch.cli._stored import find_model
-    from modelfetch.inspect import Permission, ask, inspect
+    from modelfetch.inspect import Permission, inspect
     from modelfetch.store import Store
 
     questions = _questions(asked)
@@ -56,12 +56,25 @@ def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, 
         )
     answers = None
     if questions.need_tokenizer:
-        with _waiting("weights" if questions.need_weights else "tokenizer", inspection.subject.name):
-            answers = ask(inspection, questions, Permission(device, trust_remote_code))
+        answers = _ask(inspection, questions, Permission(device, trust_remote_code))
     if as_json:
         print_json(document(inspection, answers))
     else:
         click.echo(_render(inspection, answers, questions))
+
+
+def _ask(inspection: Inspection, questions: Questions, permission: Permission) -> Answers:
+    """The answers, with a line that says what is waited for. A template can be read by whoever cannot render it."""
+    from modelfetch.inspect import Answers, Questions, ask
+
+    try:
+        with _waiting("weights" if questions.need_weights else "tokenizer", inspection.subject.name):
+            return ask(inspection, questions, permission)
+    except (ConfigError, NotFoundError) as error:
+        if questions != Questions(template=True, top_k=questions.top_k):
+            raise
+        say(f"the template was not rendered: {error.render()}")
+        return Answers()
 
 
 @contextmanager

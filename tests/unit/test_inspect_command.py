@@ -127,6 +127,17 @@ def test_without_torch_the_install_command_is_given(
     assert "pip install 'modelfetch[smoke]'" in capsys.readouterr().err
 
 
+def test_a_template_that_cannot_be_rendered_here_is_shown_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run(["inspect", str(write(tmp_path, FILES | {"tokenizer.json": b"{}"})), "--template"]) == 0
+    printed = capsys.readouterr()
+    assert "{{ messages }}" in printed.out
+    assert "the template was not rendered" in printed.err
+    assert "pip install 'modelfetch[smoke]'" in printed.err
+
+
 def test_tokens_stand_in_columns_whatever_their_width(tmp_path: Path) -> None:
     tokens = (token("你".encode()), token(b" a", number=12345, piece="Ġa"), token(b"\xe4", piece="ä"))
     lines = answered(tmp_path, Answers(tokenized=(Tokenized("你 a", tokens, "你 a", same=True),))).splitlines()
