@@ -468,3 +468,9 @@ def test_the_document_has_the_keys_of_the_contract(store: Store, snapshot: Snaps
             "where": None,
         }
     ]
+
+
+def test_the_page_about_verify_has_every_problem_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs/verify.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(Problem)
