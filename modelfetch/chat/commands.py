@@ -86,9 +86,14 @@ COMMANDS: Mapping[str, str] = {
 }
 
 
+def well_formed(text: str) -> str:
+    """`text` without the halves of pairs that Python makes of typed bytes that are no text."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def parse(line: str) -> Action | None:
     """What `line` means; None for an empty one."""
-    text = line.strip()
+    text = well_formed(line).strip()
     if not text:
         return None
     if text.startswith("//"):

@@ -80,6 +80,10 @@ class ModelProcess:
         self._noise_reader.start()
         self.tell(load)
 
+    def has_ended(self) -> bool:
+        """Whether it is over, and can only be closed."""
+        return self._group.has_ended()
+
     def tell(self, request: Request) -> None:
         """Send a request. One that no longer reaches the child is no error: `next_report` will say that it ended."""
         self._telling = True

@@ -68,7 +68,7 @@ class Talk:
         Raises:
             SmokeError: it cannot be loaded, with why.
         """
-        if self._process is not None and self._ready is not None:
+        if self._ready is not None and self._process is not None and not self._process.has_ended():
             return self._ready
         heard: list[Report] = []
         try:
@@ -88,9 +88,9 @@ class Talk:
             SmokeError: the model or its process broke. The next question loads it again where that is needed.
             UsageError: the question alone is longer than the model can read.
         """
-        self.load()
         self._number += 1
         self._presses = 0
+        self.load()
         begun = self._begin(state, question)
         left_out = begun.conversation.left_out - state.conversation.left_out
         if begun.too_long is not None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from modelfetch.cli._chat_lines import typed_lines
+from modelfetch.cli._chat_lines import Lines, typed_lines
 from modelfetch.cli._chat_screen import Screen
 from modelfetch.cli._output import say
 from modelfetch.errors import ModelfetchError, UsageError
@@ -39,9 +38,11 @@ def converse(talk: Talk, state: State, placed: Placed | None) -> None:
     for line in remarks.greeting(talk.name, placed, state):
         say(line)
     interrupted = False
+    # From here on, or a Ctrl-C that comes when the reply has just ended would end the program.
+    signal.signal(signal.SIGINT, lambda *_: talk.interrupt())
     while True:
         try:
-            line = lines.read()
+            line = _read(lines)
         except EOFError:
             break
         except KeyboardInterrupt:
@@ -67,20 +68,29 @@ def converse(talk: Talk, state: State, placed: Placed | None) -> None:
                     screen.remark(answer)
 
 
-def answer_once(talk: Talk, state: State) -> None:
-    """Answer all that comes through stdin as one message.
+def piped_message() -> str:
+    """All that comes through stdin, as one message.
 
     Raises:
         UsageError: nothing came.
-        SmokeError: the model or its process broke.
     """
-    from modelfetch.chat import remarks
-
     question = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     if not question:
         raise UsageError(
             "there is nothing on stdin to answer", hint="echo 'Why is the sky blue?' | modelfetch chat REF"
         )
+    return question
+
+
+def answer_once(talk: Talk, state: State, question: str) -> None:
+    """Answer one message.
+
+    Raises:
+        SmokeError: the model or its process broke.
+        UsageError: the message is longer than the model can read.
+    """
+    from modelfetch.chat import remarks
+
     for warning in remarks.warnings(talk.name, state):
         say(warning)
     _show(talk, state, question, Screen(in_pipe=True))
@@ -89,8 +99,7 @@ def answer_once(talk: Talk, state: State) -> None:
 def _exchange(talk: Talk, state: State, question: str, screen: Screen) -> State:
     """One question and its reply. What breaks costs the question alone."""
     try:
-        with _interrupting(talk):
-            return _show(talk, state, question, screen)
+        return _show(talk, state, question, screen)
     except ModelfetchError as error:
         screen.end()
         say(f"error: {error.render()}")
@@ -120,18 +129,13 @@ def _show(talk: Talk, state: State, question: str, screen: Screen) -> State:
     return state
 
 
-@contextmanager
-def _interrupting(talk: Talk) -> Iterator[None]:
-    """Let Ctrl-C reach the reply instead of this program."""
-
-    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - what `signal` calls
-        talk.interrupt()
-
-    before = signal.signal(signal.SIGINT, interrupt)
+def _read(lines: Lines) -> str:
+    """The next line; meanwhile Ctrl-C is a KeyboardInterrupt again."""
+    stops_a_reply = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        yield
+        return lines.read()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, stops_a_reply)
 
 
 class _Saver:
@@ -149,11 +153,13 @@ class _Saver:
         if path not in self._own and os.path.lexists(path):
             return f"`{path}` is there already; name another file"
         text = json.dumps(saved(state, self._model), indent=2, ensure_ascii=False)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-                file.write(text + "\n")
-            Path(file.name).replace(path)
+            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
             return f"`{path}` cannot be written: {error.strerror}"
         self._own.add(path)
         return f"saved to {path}"

@@ -44,23 +44,26 @@ def command(
     and Ctrl-D leaves. In a pipe the whole input is one message, and only the answer is printed.
     """
     from modelfetch.chat import ChatOptions, open_talk
+    from modelfetch.chat.commands import well_formed
     from modelfetch.chat.conversation import Conversation
     from modelfetch.chat.state import State
     from modelfetch.cli._chat_screen import Loading
-    from modelfetch.cli._chatting import answer_once, converse
+    from modelfetch.cli._chatting import answer_once, converse, piped_message
     from modelfetch.cli._stored import find_model
     from modelfetch.store import Store
 
     settings = _settings(parameters)
     found = find_model(Store.open(load().home, create=False), model)
     options = ChatOptions(device, dtype, trust_remote_code)
+    told = Conversation(well_formed(system) if system else None)
     try:
+        question = None if sys.stdin.isatty() else piped_message()
         with Loading(model) as loading, closing(open_talk(found, options, loading)) as talk:
-            state = State(talk.load(), Conversation(system), settings)
-            if sys.stdin.isatty():
+            state = State(talk.load(), told, settings)
+            if question is None:
                 converse(talk, state, loading.placed)
             else:
-                answer_once(talk, state)
+                answer_once(talk, state, question)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

@@ -116,6 +116,20 @@ def test_a_child_that_dies_costs_one_question_and_the_next_loads_again(opened: O
     assert answer(asked(talk, "Hi", state)) == "again"
 
 
+def test_a_child_that_dies_between_two_replies_costs_nothing(opened: Opening) -> None:
+    talk = opened("""
+        say(ready)
+        write(hear().number, str(os.getpid()))
+        hear()
+    """)
+    state = State(talk.load())
+    child = psutil.Process(int(answer(asked(talk, "Hi", state))))
+    child.kill()
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        pass
+    assert answer(asked(talk, "Hi", state)).isdecimal()
+
+
 def test_a_crash_is_named_with_the_childs_last_words(opened: Opening) -> None:
     talk = opened("""
         say(ready)

@@ -66,9 +66,10 @@ def _serve(inbox: Inbox, report: Reporting) -> None:
 
     load, exercise = inbox.load, inbox.load.exercise
     machine.prepare()
-    for outcome in machine.settle(load.wish, exercise):
+    *before, placed = machine.settle(load.wish, exercise)
+    for outcome in (*before, placed):
         report(outcome)
-    if not isinstance(outcome, Placed):
+    if not isinstance(placed, Placed):
         return
     report(Started("tokenizer"))
     tokenizer = loading.load_tokenizer(
@@ -78,7 +79,7 @@ def _serve(inbox: Inbox, report: Reporting) -> None:
         trust_remote_code=load.trust_remote_code,
     )
     report(Started("load"))
-    replies = Replies(loading.load_model(load.folder, exercise, outcome), tokenizer, load.folder)
+    replies = Replies(loading.load_model(load.folder, exercise, placed), tokenizer, load.folder)
     inbox.open()
     report(replies.ready())
     for ask in inbox:
