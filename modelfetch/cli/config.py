@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -32,6 +33,8 @@ def command(*, as_json: bool) -> None:
         (f"endpoints.{endpoint.name}", endpoint.url, _origin(settings, f"endpoints.{endpoint.name}"))
         for endpoint in settings.endpoints
     ]
+    rows += [(f"indexes.{each.name}", each.url, _origin(settings, f"indexes.{each.name}")) for each in settings.indexes]
+    rows += [(f"samples.{each.hub}", each.repo, _origin(settings, f"samples.{each.hub}")) for each in settings.samples]
     rows.append(("mirrors.yaml", str(user_file), "yours, read" if user_file.exists() else "yours, not there"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
@@ -52,6 +55,12 @@ def _document(settings: Settings, user_file: Path) -> dict[str, object]:
                 "origin": _origin(settings, f"endpoints.{endpoint.name}"),
             }
             for endpoint in settings.endpoints
+        ],
+        "indexes": [
+            asdict(index) | {"origin": _origin(settings, f"indexes.{index.name}")} for index in settings.indexes
+        ],
+        "samples": [
+            asdict(sample) | {"origin": _origin(settings, f"samples.{sample.hub}")} for sample in settings.samples
         ],
         "user_file": {"path": str(user_file), "read": user_file.exists()},
     }

@@ -11,15 +11,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
 from modelfetch.config import variables
+from modelfetch.config.document import Document, nearest
 from modelfetch.config.endpoints import endpoint_at, named_apart, source_names
-from modelfetch.config.mirrors import read_mirrors
+from modelfetch.config.mirrors import Entry, Mirrors, Value, read_mirrors
 from modelfetch.config.urls import base_url
 from modelfetch.config.values import Endpoint, Settings
 from modelfetch.errors import ConfigError, UsageError
@@ -71,8 +72,12 @@ class _Layers:
     origins: dict[str, str] = field(default_factory=dict)
 
     def load(self, user_file: Path | None) -> Settings:
-        endpoints = self._endpoint_variables(self._endpoints(user_file))
+        ours, theirs, file = self._mirrors(user_file)
+        endpoints = self._endpoint_variables(self._lay("endpoints", ours.endpoints, theirs.endpoints, file))
+        indexes = self._lay("indexes", ours.indexes, theirs.indexes, file)
+        samples = self._lay("samples", ours.samples, theirs.samples, file)
         kept = {f"endpoints.{endpoint.name}" for endpoint in endpoints}
+        kept |= {f"indexes.{index.name}" for index in indexes} | {f"samples.{sample.hub}" for sample in samples}
         self.origins = {name: self.origins[name] for name in self.origins if name in kept}
         return Settings(
             home=self._path("home", ("MODELFETCH_HOME",), self._default_home(), ("XDG_CACHE_HOME",)),
@@ -88,6 +93,8 @@ class _Layers:
                 variables.home_folder(self.environment) / ".cache" / "modelscope",
             ),
             endpoints=endpoints,
+            indexes=indexes,
+            samples=samples,
             source=self._source(endpoints),
             offline=self._offline(),
             connections=self._connections(),
@@ -109,31 +116,34 @@ class _Layers:
     def _default_home(self) -> Path:
         return _platform_folder(self.environment, "XDG_CACHE_HOME", platformdirs.user_cache_path("modelfetch"))
 
-    def _endpoints(self, user_file: Path | None) -> tuple[Endpoint, ...]:
-        """The built-in entries under the user's."""
-        laid: dict[str, Endpoint] = {}
+    def _mirrors(self, user_file: Path | None) -> tuple[Mirrors, Mirrors, str]:
+        """What the built-in mirrors.yaml says, what the user's says, and where that one is."""
         built_in = _built_in_file()
-        for entry in read_mirrors(_read(built_in), file=str(built_in)):
-            if entry.endpoint is not None:
-                laid[entry.name] = entry.endpoint
-                self.origins[f"endpoints.{entry.name}"] = BUILT_IN
+        ours = read_mirrors(_read(built_in), file=str(built_in))
         file = user_file or user_mirrors_file(self.environment)
         asked_for = user_file is not None or bool(self.environment.get("MODELFETCH_CONFIG"))
         if not asked_for and not file.exists():
-            return tuple(laid.values())
-        for entry in read_mirrors(_read(file), file=str(file)):
-            if entry.endpoint is not None:
-                laid[entry.name] = entry.endpoint
-                self.origins[f"endpoints.{entry.name}"] = f"{file}:{entry.line}"
+            return ours, Mirrors(), str(file)
+        return ours, read_mirrors(_read(file), file=str(file)), str(file)
+
+    def _lay(
+        self, section: str, ours: Iterable[Entry[Value]], theirs: Iterable[Entry[Value]], file: str
+    ) -> tuple[Value, ...]:
+        """The built-in entries of a section under the user's, which are from `file`."""
+        laid: dict[str, Value] = {}
+        for entry in ours:
+            if entry.value is not None:
+                laid[entry.name] = entry.value
+                self.origins[f"{section}.{entry.name}"] = BUILT_IN
+        for entry in theirs:
+            if entry.value is not None:
+                laid[entry.name] = entry.value
+                self.origins[f"{section}.{entry.name}"] = f"{file}:{entry.line}"
             elif laid.pop(entry.name, None) is None:
-                raise ConfigError(
-                    f"`{file}` line {entry.line} cannot be used",
-                    facts={
-                        "key": f"endpoints.{entry.name}.enabled",
-                        "expected": "the name of a built-in endpoint: " + ", ".join(f"`{name}`" for name in laid),
-                        "got": f"`{entry.name}`, which there is not",
-                    },
-                )
+                key, there_is_not = f"{section}.{entry.name}.enabled", f"`{entry.name}`, which there is not"
+                expected = "the name of a built-in entry: " + ", ".join(f"`{name}`" for name in laid)
+                like = nearest(entry.name, laid)
+                raise Document(file).wrong(entry.line, key, expected, there_is_not, like)
         return tuple(laid.values())
 
     def _endpoint_variables(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

@@ -19,6 +19,10 @@ DEFAULT_CONNECTIONS = 32
 # The dialects that are built in. A plug-in's stands in the entry points of `modelfetch.hubs`.
 HUBS = ("huggingface", "modelscope")
 
+# What is behind an index's URL: `pypi` is the simple index that pip and uv read, `torch` has one of those for each
+# build (URL/cu130), `torch-links` a page of links to wheels for each, `conda` channels (URL/conda-forge).
+INDEX_KINDS = ("pypi", "torch", "torch-links", "conda")
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -41,6 +45,25 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Index:
+    """Where Python packages come from; `kind` is one of INDEX_KINDS, `region` as an endpoint's."""
+
+    name: str
+    kind: str
+    url: str
+    region: str = "global"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The models that the endpoints of `hub` are tried with: one that is public, and one whose terms are asked for."""
+
+    hub: str
+    repo: str
+    gated: str | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting, after built-in values, files and the environment were laid over each other.
 
@@ -51,6 +74,8 @@ class Settings:
     hf_cache: Path
     modelscope_cache: Path
     endpoints: tuple[Endpoint, ...]
+    indexes: tuple[Index, ...] = ()
+    samples: tuple[Sample, ...] = ()
     source: str = "auto"
     offline: bool = False
     connections: int | None = None

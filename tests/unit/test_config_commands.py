@@ -25,6 +25,8 @@ def test_config_shows_every_value_with_its_origin(
     assert lines["limit_rate"].split() == ["limit_rate", "20.0", "MB/s", "MODELFETCH_LIMIT_RATE"]
     assert lines["offline"].split() == ["offline", "no", "default"]
     assert lines["endpoints.hf-mirror"].endswith("built-in")
+    assert lines["indexes.pypi"].split() == ["indexes.pypi", "https://pypi.org/simple", "built-in"]
+    assert lines["samples.modelscope"].endswith("built-in")
     assert lines["mirrors.yaml"].endswith("not there")
 
 

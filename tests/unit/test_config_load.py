@@ -77,11 +77,34 @@ endpoints:
     assert "endpoints.modelscope-ai" not in loaded.origins
 
 
+def test_the_users_indexes_and_samples_are_laid_over_the_built_in_ones(home: Path) -> None:
+    loaded = settings(
+        home,
+        user="""\
+version: 1
+indexes:
+  pypi: {kind: pypi, url: "https://pypi.example.com/simple"}
+  pypi-tuna: {enabled: false}
+samples:
+  huggingface: {repo: lab/small}
+""",
+    )
+    indexes = {index.name: index for index in loaded.indexes}
+    assert indexes["pypi"].url == "https://pypi.example.com/simple"
+    assert "pypi-tuna" not in indexes
+    assert indexes["pytorch"].kind == "torch"
+    assert {sample.hub: sample.repo for sample in loaded.samples}["huggingface"] == "lab/small"
+    assert loaded.origins["indexes.pypi"].endswith("mirrors.yaml:3")
+    assert loaded.origins["indexes.pytorch"] == loaded.origins["samples.modelscope"] == "built-in"
+    assert "indexes.pypi-tuna" not in loaded.origins
+
+
 def test_taking_away_an_endpoint_that_there_is_not_is_refused(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(home, user="version: 1\nendpoints:\n  hf_mirror: {enabled: false}\n")
     assert "line 3" in caught.value.message
     assert "`hf-mirror`" in caught.value.facts["expected"]  # type: ignore[operator]  # facts hold objects; this is a str
+    assert caught.value.facts["nearest"] == "`hf-mirror`"
 
 
 def test_modelfetch_config_names_another_file_which_must_be_there(home: Path) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from modelfetch.config.mirrors import Entry, read_mirrors
-from modelfetch.config.values import Endpoint
+from modelfetch.config.mirrors import (
+    ENDPOINT_KEYS,
+    INDEX_KEYS,
+    SAMPLE_KEYS,
+    TOP_KEYS,
+    Entry,
+    Mirrors,
+    read_mirrors,
+)
+from modelfetch.config.values import DEFAULT_CONNECTIONS, HUBS, INDEX_KINDS, Endpoint, Index, Sample
+from modelfetch.config.variables import MOST_CONNECTIONS
 from modelfetch.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -26,32 +36,57 @@ def test_an_entry_says_everything_there_is_to_say() -> None:
         "hub: modelscope\nurl: https://lab.example.com/\ntoken: true\nregion: cn\nconnections: 3\nenabled: true"
     )
     lab = Endpoint("lab", "modelscope", "https://lab.example.com", sends_token=True, region="cn", connections=3)
-    assert read_mirrors(text, file="x") == (Entry("lab", lab, line=4),)
+    assert read_mirrors(text, file="x").endpoints == (Entry("lab", lab, line=4),)
 
 
 def test_what_is_left_out_is_cautious() -> None:
-    (lab,) = read_mirrors(entry(GOOD), file="x")
-    assert lab.endpoint == Endpoint("lab", "huggingface", "https://lab.example.com", sends_token=False)
+    (lab,) = read_mirrors(entry(GOOD), file="x").endpoints
+    assert lab.value == Endpoint("lab", "huggingface", "https://lab.example.com", sends_token=False)
 
 
 def test_norway_is_a_region_though_yaml_reads_it_as_false() -> None:
-    (lab,) = read_mirrors(entry(GOOD + "\nregion: no"), file="x")
-    assert lab.endpoint is not None
-    assert lab.endpoint.region == "no"
+    (lab,) = read_mirrors(entry(GOOD + "\nregion: no"), file="x").endpoints
+    assert lab.value is not None
+    assert lab.value.region == "no"
 
 
 def test_one_connection_is_enough() -> None:
-    (lab,) = read_mirrors(entry(GOOD + "\nconnections: 1"), file="x")
-    assert lab.endpoint is not None
-    assert lab.endpoint.connections == 1
+    (lab,) = read_mirrors(entry(GOOD + "\nconnections: 1"), file="x").endpoints
+    assert lab.value is not None
+    assert lab.value.connections == 1
 
 
 def test_a_disabled_entry_needs_nothing_else() -> None:
-    assert read_mirrors(entry("enabled: false"), file="x") == (Entry("lab", None, line=4),)
+    assert read_mirrors(entry("enabled: false"), file="x").endpoints == (Entry("lab", None, line=4),)
 
 
-def test_a_file_without_endpoints_has_none() -> None:
-    assert read_mirrors("version: 1\n", file="x") == ()
+def test_a_file_without_sections_has_none() -> None:
+    assert read_mirrors("version: 1\n", file="x") == Mirrors()
+
+
+def section(name: str, member: str, text: str) -> str:
+    """A mirrors.yaml with one entry in a section, whose members are `text`, from its fourth line on."""
+    return f"version: 1\n{name}:\n  {member}:\n" + "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def test_an_index_says_what_kind_it_is_of_and_where_it_is() -> None:
+    text = section("indexes", "lab", "kind: torch\nurl: https://lab.example.com/whl/\nregion: cn")
+    lab = Index("lab", "torch", "https://lab.example.com/whl", region="cn")
+    assert read_mirrors(text, file="x").indexes == (Entry("lab", lab, line=4),)
+
+
+def test_a_sample_names_a_model_for_a_hub_and_perhaps_one_that_is_gated() -> None:
+    assert read_mirrors(section("samples", "modelscope", "repo: own/name"), file="x").samples == (
+        Entry("modelscope", Sample("modelscope", "own/name"), line=4),
+    )
+    (sample,) = read_mirrors(section("samples", "huggingface", "repo: a/b\ngated: c/d"), file="x").samples
+    assert sample.value == Sample("huggingface", "a/b", "c/d")
+
+
+def test_an_index_or_a_sample_that_is_taken_away_needs_nothing_else() -> None:
+    assert read_mirrors(section("indexes", "lab", "enabled: false"), file="x").indexes == (Entry("lab", None, line=4),)
+    samples = read_mirrors(section("samples", "huggingface", "enabled: no"), file="x").samples
+    assert samples == (Entry("huggingface", None, line=4),)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +113,13 @@ def test_a_file_without_endpoints_has_none() -> None:
         ("version: 1\n? [a, b]\n: c\n", 2, "(not a name)", "`endpoints`", "not a name"),
         ("version: 1\nendpoints: [a]\n", 2, "endpoints", "names with values", "a list"),
         ("version: 1\nmirrors: {}\n", 2, "mirrors", "`endpoints`", "`mirrors`"),
+        (section("indexes", "lab", "url: https://a.example"), 4, "indexes.lab.kind", "a `kind`", "nothing"),
+        (section("indexes", "lab", "kind: pypi"), 4, "indexes.lab.url", "a `url`", "nothing"),
+        (section("indexes", "lab", "kind: pip\nurl: https://a.example"), 4, "indexes.lab.kind", "`pypi`", "`pip`"),
+        (section("indexes", "lab", "kind: pypi\ntoken: true"), 5, "indexes.lab.token", "`kind`", "`token`"),
+        (section("samples", "huggingface", "gated: a/b"), 4, "samples.huggingface.repo", "a `repo`", "nothing"),
+        (section("samples", "huggingface", "repo: gpt2"), 4, "samples.huggingface.repo", "owner/name", "`gpt2`"),
+        (section("samples", "modelscpe", "repo: a/b"), 4, "samples.modelscpe", "`modelscope`", "`modelscpe`"),
         ("endpoints: {}\n", 1, "version", "version: 1", "nothing"),
         ("version: 2\n", 1, "version", "1", "`2`"),
         ("- a\n", 1, "(the whole file)", "names with values", "a list"),
@@ -95,6 +137,24 @@ def test_a_wrong_file_is_told_its_line_its_key_what_was_expected_and_what_is_the
     assert caught.value.facts["key"] == key
     assert expected in str(caught.value.facts["expected"])
     assert got in str(caught.value.facts["got"])
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        (entry(GOOD + "\ntokn: true"), "`token`"),
+        (entry("hub: huggingfce\nurl: https://a.example"), "`huggingface`"),
+        ("version: 1\nendpoint: {}\n", "`endpoints`"),
+        ("version: 1\nindices: {}\n", "`indexes`"),
+        (section("indexes", "lab", "kind: torch-link\nurl: https://a.example"), "`torch-links`"),
+        (section("samples", "modelscpe", "repo: a/b"), "`modelscope`"),
+        (entry(GOOD + "\nmirror-of: x"), None),
+    ],
+)
+def test_a_word_that_is_not_known_is_told_the_nearest_that_is(text: str, nearest: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mirrors(text, file="x")
+    assert caught.value.facts.get("nearest") == nearest
 
 
 def test_a_token_that_somebody_put_into_the_file_is_not_shown() -> None:
@@ -115,11 +175,27 @@ def test_a_tag_constructs_nothing() -> None:
 
 
 def test_plain_http_to_this_machine_may_carry_a_token() -> None:
-    (lab,) = read_mirrors(entry("hub: huggingface\nurl: http://127.0.0.1:8080\ntoken: true"), file="x")
-    assert lab.endpoint is not None
-    assert lab.endpoint.sends_token
+    (lab,) = read_mirrors(entry("hub: huggingface\nurl: http://127.0.0.1:8080\ntoken: true"), file="x").endpoints
+    assert lab.value is not None
+    assert lab.value.sends_token
 
 
 def test_the_file_that_is_shipped_is_right() -> None:
-    entries = read_mirrors((REPOSITORY / "mirrors.yaml").read_text(), file="mirrors.yaml")
-    assert {entry.name for entry in entries} >= {"huggingface", "hf-mirror", "modelscope"}
+    shipped = read_mirrors((REPOSITORY / "mirrors.yaml").read_text(), file="mirrors.yaml")
+    assert {entry.name for entry in shipped.endpoints} >= {"huggingface", "hf-mirror", "modelscope"}
+    assert {entry.name for entry in shipped.samples} == set(HUBS)
+    indexes = [entry.value for entry in shipped.indexes if entry.value]
+    assert {index.kind for index in indexes} == set(INDEX_KINDS)
+    official = [index.kind for index in indexes if index.region == "global"]
+    assert sorted(official) == ["conda", "pypi", "torch"]
+
+
+def test_the_schema_for_editors_knows_the_same_keys_words_and_bounds() -> None:
+    schema = json.loads((REPOSITORY / "docs/mirrors.schema.json").read_text())
+    assert tuple(schema["properties"]) == TOP_KEYS
+    entries = {name: schema["properties"][name]["additionalProperties"] for name in TOP_KEYS[1:]}
+    keys = {"endpoints": ENDPOINT_KEYS, "indexes": INDEX_KEYS, "samples": SAMPLE_KEYS}
+    assert {name: tuple(entry["properties"]) for name, entry in entries.items()} == keys
+    assert entries["indexes"]["properties"]["kind"]["enum"] == list(INDEX_KINDS)
+    connections = entries["endpoints"]["properties"]["connections"]
+    assert (connections["default"], connections["maximum"]) == (DEFAULT_CONNECTIONS, MOST_CONNECTIONS)
