@@ -23,7 +23,7 @@ from modelfetch.diskfaults import translated
 from modelfetch.errors import StoreError
 from modelfetch.hashing import Pieces, wants_git_sha1
 from modelfetch.manifest import Digests, check_digest
-from modelfetch.store.damaged import Damaged, is_readable_file
+from modelfetch.store.damaged import Damaged, readable_bytes
 from modelfetch.store.files import (
     READ_ONLY,
     fsync_file,
@@ -174,9 +174,8 @@ class Blobs:
         """
         if digests.sha256 is None:
             return None
-        payload = self.path(digests.sha256)
-        if is_readable_file(payload):
-            if payload.lstat().st_size <= beyond or self._is_whole_with_another_size(digests.sha256, size):
+        if readable_bytes(self.path(digests.sha256)) > beyond:
+            if self._is_whole_with_another_size(digests.sha256, size):
                 return None
             self.set_damaged_aside(digests.sha256)
         return self._damaged.salvage(digests.sha256, beyond=beyond)

@@ -48,7 +48,7 @@ class Damaged:
             StoreError: the folder cannot be written to.
         """
         aside = self._folder / sha256
-        if not is_readable_file(aside) or aside.lstat().st_size <= beyond:
+        if readable_bytes(aside) <= beyond:
             return None
         with translated(aside, "made a file of its own"):
             if not _is_private(aside) and not self._copy(aside):
@@ -76,12 +76,13 @@ class Damaged:
         return True
 
 
-def is_readable_file(path: Path) -> bool:
-    """Whether `path` itself is a file, and this user may read it."""
+def readable_bytes(path: Path) -> int:
+    """The size of the file at `path`; 0 where it is none, or this user may not read it."""
     try:
-        return stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK)
+        status = path.lstat()
     except OSError:
-        return False
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK) else 0
 
 
 def _is_private(path: Path) -> bool:

@@ -31,11 +31,6 @@ class RunningDigest:
         """How many bytes from the start are right, as far as comparing tells."""
         return self._hasher.marked
 
-    @property
-    def compares(self) -> bool:
-        """Whether pieces are compared with what is known of them."""
-        return self._known is not None
-
     def compare_no_more(self) -> None:
         """Do not believe what is known of the pieces: only the whole digest counts."""
         self._known = None
