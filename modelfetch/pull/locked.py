@@ -149,7 +149,7 @@ def _nowhere(
         facts["was seen at"] = ", ".join(seen)
     if len(entries) > 1:
         facts["and so are"] = ", ".join(each.path for each in entries[1:4]) + (", …" if len(entries) > 4 else "")
-    return _kind(listed, offers, locked, refusals)(
+    return _kind(entry, offers, locked, refusals)(
         f"`{entry.path}` of `{locked.reference}` is nowhere as it is locked",
         facts=facts,
         hint=f"modelfetch pull {locked.reference} --lock FILE locks what is there now",
@@ -157,24 +157,29 @@ def _nowhere(
 
 
 def _kind(
-    listed: Mapping[str, Entry | None],
-    offers: Sequence[Offer],
-    locked: LockedModel,
-    refusals: Mapping[str, ModelfetchError],
+    entry: Entry, offers: Sequence[Offer], locked: LockedModel, refusals: Mapping[str, ModelfetchError]
 ) -> type[ModelfetchError]:
     """Other bytes at the locked commit settle it; otherwise whoever could not be asked may have the right ones."""
-    if any(listed[offer.endpoint.name] for offer in offers if is_of_the_commit(offer, locked.manifest)):
+    listed = {offer: other for offer in offers if (other := offer.manifest.entry(entry.path))}
+    contradicting = [offer for offer, other in listed.items() if _contradict(entry, other)]
+    if any(is_of_the_commit(offer, locked.manifest) for offer in contradicting):
         return DigestMismatchError
     if any(not isinstance(refusal, NotFoundError) for refusal in refusals.values()):
         return NoSourceError
-    return DigestMismatchError if any(listed.values()) else NotFoundError
+    if contradicting:
+        return DigestMismatchError
+    # Listed by digests that cannot be compared with ours, or by none: perhaps the right bytes, and never proven.
+    return NoSourceError if listed else NotFoundError
+
+
+def _contradict(one: Entry, other: Entry) -> bool:
+    return one.size != other.size or one.digests.agree(other.digests) is False
 
 
 def _described(entry: Entry) -> str:
-    digests = entry.digests
-    if not digests:
-        return f"{entry.size} bytes, no digest"
-    return f"{entry.size} bytes, {'sha256' if digests.sha256 else 'git-sha1'} {digests.strongest}"
+    digests = {"sha256": entry.digests.sha256, "git-sha1": entry.digests.git_sha1}
+    said = [f"{kind} {digest}" for kind, digest in digests.items() if digest]
+    return ", ".join((f"{entry.size} bytes", *(said or ["no digest"])))
 
 
 def _notes(locked: LockedModel, offers: Sequence[Offer], sources: Sources) -> tuple[str, ...]:
@@ -189,12 +194,7 @@ def _difference(offer: Offer, locked: LockedModel) -> str | None:
         return None
     ours = {entry.path: entry for entry in locked.manifest.entries}
     theirs = {entry.path: entry for entry in offer.manifest.entries}
-    both = [path for path in ours if path in theirs]
-    other = [
-        path
-        for path in both
-        if ours[path].size != theirs[path].size or ours[path].digests.agree(theirs[path].digests) is False
-    ]
+    other = [path for path in ours if path in theirs and _contradict(ours[path], theirs[path])]
     parts = {
         "lists other bytes for": other,
         "does not list": [path for path in ours if path not in theirs],

@@ -304,6 +304,15 @@ def test_a_file_that_is_gone_everywhere_is_not_found(tmp_path: Path) -> None:
         assert error.facts["was seen at"] == hub.url.removeprefix("http://")
 
 
+def test_a_listing_without_digests_proves_nothing_and_contradicts_nothing(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        model = locked_at(hub, "huggingface", tmp_path)
+    with FakeHub({REPO: FILES}, sha256_listed=False) as silent:
+        error = error_of(settings(tmp_path, endpoint(silent.url, "modelscope", name="silent")), model)
+    assert isinstance(error, NoSourceError)
+    assert error.facts["got"] == "silent: 8 bytes, no digest"
+
+
 def test_a_hub_that_could_not_be_asked_may_have_what_the_others_have_not(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
         model = locked_at(hub, "modelscope", tmp_path)
