@@ -1,7 +1,8 @@
 """One verification from beginning to end: what to read, reading it, opening it, mending it, remembering it.
 
 - A blob is read once, however many snapshots share it, and never stops the reading of another one. One that is as it
-  was when it was last read is not read again, unless it is asked for: bits may rot under an unchanged time.
+  was when it was last read is not read again, unless that is asked for (bits may rot under an unchanged time) or it
+  cannot be opened as what it is.
 - Plain verification removes and changes nothing; it only remembers what it found right, and trusts no more in what it
   found wrong.
 - Mending: the damaged file leaves its name, the caller's function fetches it, and it is proven again before it counts.
@@ -29,6 +30,11 @@ from modelfetch.verify.contents import check_contents
 from modelfetch.verify.known import Known
 from modelfetch.verify.reading import Reading, Target, read_all
 from modelfetch.verify.report import Finding, Problem, Severity, VerifyReport, ordered
+
+# What opening a file says of it when its bytes are others, or when it was never right.
+_MAY_BE_ROT = frozenset({Problem.BAD_SAFETENSORS, Problem.BAD_GGUF, Problem.BAD_JSON, Problem.UNREADABLE})
+# All but the vocabularies: parsing those twice would take longer than all the rest.
+_QUICKLY_PARSED_BYTES = 1 << 20
 
 # Fetches these files of the snapshot again into where the snapshot has its bytes. May raise ModelfetchError.
 Repair = Callable[[Snapshot, frozenset[str]], None]
@@ -149,10 +155,7 @@ def _read(
 ) -> dict[Target, Reading]:
     """Read each target once, and stamp the payloads that are right."""
     by_target = {use.target: use for use in uses}
-    known = Known(store)
-    targets = [
-        target for target, use in by_target.items() if deep or not known.is_known(use.snapshot, use.entry, target.path)
-    ]
+    targets = list(by_target) if deep else _doubtful(store, uses)
     total = sum(target.size for target in targets)
     readings = read_all(targets, jobs, lambda target, count: listener(Checked(target.path, count, total)))
     for reading in readings:
@@ -162,6 +165,25 @@ def _read(
         elif reading.status is not None:
             _remember(store, use, reading.status, reading.pieces)
     return {reading.target: reading for reading in readings}
+
+
+def _doubtful(store: Store, uses: Sequence[_Use]) -> list[Target]:
+    """The files that are not known, and of the known those that cannot be opened as what they are: rot leaves the time
+    as it is, and what is broken at the hub must not be mistaken for it.
+    """
+    known = Known(store)
+    trusted: dict[int, list[_Use]] = {}
+    targets: dict[Target, None] = {}
+    for use in uses:
+        if not known.is_known(use.snapshot, use.entry, use.target.path):
+            targets[use.target] = None
+        elif use.entry.size <= _QUICKLY_PARSED_BYTES or not use.entry.path.endswith(".json"):
+            trusted.setdefault(id(use.snapshot), []).append(use)
+    for group in trusted.values():
+        findings = check_contents(group[0].snapshot, [use.entry for use in group])
+        broken = {finding.path for finding in findings if finding.problem in _MAY_BE_ROT}
+        targets.update((use.target, None) for use in group if use.entry.path in broken)
+    return list(targets)
 
 
 def _remember(store: Store, use: _Use, status: os.stat_result, pieces: Pieces | None) -> None:

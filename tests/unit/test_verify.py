@@ -363,6 +363,26 @@ def test_a_file_that_may_not_be_read_is_found_whatever_its_stamp_says(store: Sto
     assert problems(verify(store, deep=False)) == [("model.safetensors", Problem.UNREADABLE)]
 
 
+def test_rot_that_shows_when_a_file_is_opened_is_damage_and_not_the_hubs_fault(
+    store: Store, snapshot: Snapshot
+) -> None:
+    rewrite(blob(store, WEIGHTS), bytes(len(WEIGHTS)))
+    rewrite(blob(store, FILES["config.json"]), b'{"a": 1x')
+    assert problems(verify(store, deep=False)) == [
+        ("config.json", Problem.CHANGED),
+        ("model.safetensors", Problem.CHANGED),
+    ]
+    assert verify(store, deep=False, repair=refetch(store)).ok
+
+
+def test_what_is_broken_at_the_hub_is_read_and_said_to_be_that(store: Store) -> None:
+    broken = {"config.json": b"{}", "model.safetensors": b"no header"}
+    bring(store, broken)
+    report = verify(store, deep=False)
+    assert problems(report) == [("model.safetensors", Problem.BAD_SAFETENSORS)]
+    assert report.checked_bytes == len(broken["model.safetensors"])
+
+
 def test_a_copy_in_the_place_of_a_link_has_no_stamp_and_is_read(store: Store, snapshot: Snapshot) -> None:
     link = snapshot.file("config.json")
     link.unlink()
