@@ -267,7 +267,9 @@ def test_a_store_of_another_version_ends_with_status_9(
     home = own_environment / "modelfetch"
     home.mkdir()
     (home / "store-version").write_text("modelfetch store 7\n")
-    arguments = {"ls": [], "prune": [], "verify": [], "link": ["owner/name", "--to", "huggingface"]}.get(command, ["owner/name"])
+    arguments = {"ls": [], "prune": [], "verify": [], "link": ["owner/name", "--to", "huggingface"]}.get(
+        command, ["owner/name"]
+    )
     assert run([command, *arguments]) == 9
     assert "modelfetch store 7" in capfd.readouterr().err
 
