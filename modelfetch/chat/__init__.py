@@ -1,7 +1,7 @@
 """A conversation with a model that a child process holds: a crash, a kill or a lack of memory there ends nothing here.
 
 What was said, what is set and what commands make of it are values that only this package's pure modules decide over:
-`conversation`, `settings`, `commands`, `state`, `pieces`, `unfolding`. `talk` asks the child, which is `process`.
+`conversation`, `settings`, `commands`, `state`, `fragments`, `unfolding`. `talk` asks the child, which is `process`.
 
 - No code of the model's own runs without consent; the child knows no token and is told to stay offline.
 - A model that does not write, and one that cannot be loaded, are refused by what their files say, before anything runs.

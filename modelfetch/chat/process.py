@@ -23,7 +23,7 @@ from modelfetch.processes import Group, Streams, oom_kills, signal_of
 
 CHILD = "modelfetch.chat.child"
 LOG_BYTES = 16_384
-# The longest line an honest child writes is one piece of text, and a piece of text is a few tokens.
+# The longest line an honest child writes is one fragment of text, and a fragment of text is a few tokens.
 MAX_LINE_BYTES = 1 << 20
 # A child may be gone while somebody it has started holds its pipe open; so often that is looked for.
 _LOOK_S = 0.5

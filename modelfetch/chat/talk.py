@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from modelfetch.chat import failures
 from modelfetch.chat.conversation import Conversation, Exchange
-from modelfetch.chat.pieces import Piece
+from modelfetch.chat.fragments import Fragment
 from modelfetch.chat.process import ModelProcess
 from modelfetch.chat.protocol import Ask, Began, Ended, Load, Raised, Ready, Report, Started, TooLong, Wrote
 from modelfetch.chat.state import State
@@ -99,7 +99,7 @@ class Talk:
         while True:
             match self._heard():
                 case Wrote(_, text, special):
-                    yield from unfolding.put(Piece(text, special))
+                    yield from unfolding.put(Fragment(text, special))
                 case Ended() as ended:
                     break
         yield from unfolding.finish()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelfetch.chat.pieces import Piece
+from modelfetch.chat.fragments import Fragment
 from modelfetch.model.thinking import TAGS, Reply, split
 
 _TAGS = tuple(tag for pair in TAGS for tag in pair)
@@ -28,7 +28,7 @@ class Part:
 
 
 class Unfolding:
-    """Give it each piece; it gives the parts that can be shown."""
+    """Give it each fragment; it gives the parts that can be shown."""
 
     def __init__(self, rendered_prompt: str) -> None:
         self._prompt = rendered_prompt
@@ -37,11 +37,11 @@ class Unfolding:
         self._shown_thinking = ""
         self._shown_answer = ""
 
-    def put(self, piece: Piece) -> Iterator[Part]:
-        """What `piece` makes known."""
-        self._text += piece.text
-        if piece.special:
-            self._special.add(piece.text)
+    def put(self, fragment: Fragment) -> Iterator[Part]:
+        """What `fragment` makes known."""
+        self._text += fragment.text
+        if fragment.special:
+            self._special.add(fragment.text)
         yield from self._parts(_without_half_a_tag(self._text))
 
     def finish(self) -> Iterator[Part]:
@@ -72,10 +72,10 @@ class Plain:
     def __init__(self) -> None:
         self._text = ""
 
-    def put(self, piece: Piece) -> Iterator[Part]:
-        if not piece.special:
-            self._text += piece.text
-            yield Part(piece.text)
+    def put(self, fragment: Fragment) -> Iterator[Part]:
+        if not fragment.special:
+            self._text += fragment.text
+            yield Part(fragment.text)
 
     def finish(self) -> Iterator[Part]:
         yield from ()

@@ -40,8 +40,9 @@ def command(
 ) -> int:
     """Talk with a model.
 
-    What you do not set is the model's own generation configuration. Type /help for the commands; Ctrl-C stops a reply,
-    and Ctrl-D leaves. In a pipe the whole input is one message, and only the answer is printed.
+    What you do not set is the model's own generation configuration. Type /help for the commands; Alt-Enter begins a new
+    line, Ctrl-C stops a reply, and Ctrl-D leaves. In a pipe the whole input is one message, and only the answer is
+    printed.
     """
     from modelfetch.chat import ChatOptions, open_talk
     from modelfetch.chat.commands import well_formed

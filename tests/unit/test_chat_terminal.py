@@ -63,6 +63,9 @@ while True:
     elif text == "think":
         write("<think>", "Hm, hm.", "</think>", "Yes.")
         say(Ended(n, "end of text", 4, 0.1, 1.0))
+    elif text == "late":
+        write("Hm, hm.", "</think>", "Yes.")
+        say(Ended(n, "end of text", 3, 0.1, 1.0))
     elif text == "long thought":
         write("<think>", "Hm.")
         say(Ended(n, "length", 1024, 0.1, 1.0))
@@ -282,6 +285,14 @@ def test_thinking_is_dimmed_and_apart_from_the_answer(terminal: Terminal) -> Non
     terminal.wait_for("(thinking) Hm, hm.")
     terminal.wait_for("Yes.")
     assert "\x1b[2m(thinking) Hm, hm.\x1b[0m" in terminal.raw
+
+
+def test_an_answer_that_turns_out_to_have_been_thinking_is_told_and_is_no_answer(terminal: Terminal) -> None:
+    terminal.enter("late")
+    assert "Hm, hm." in terminal.wait_for("(all of that was thinking)")
+    terminal.wait_for("Yes.")
+    terminal.enter("told")
+    terminal.wait_for("user: late | assistant: Yes. | user: told")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.chat.pieces import Piece
+from modelfetch.chat.fragments import Fragment
 from modelfetch.chat.unfolding import Part, Plain, Unfolding
 from modelfetch.model.thinking import TAGS, split
 
@@ -17,9 +17,9 @@ ASKED = "<|im_start|>assistant\n"
 ANY_TAG = [tag for pair in TAGS for tag in pair]
 
 
-def unfold(prompt: str, pieces: Iterable[Piece]) -> tuple[list[Part], Unfolding]:
+def unfold(prompt: str, fragments: Iterable[Fragment]) -> tuple[list[Part], Unfolding]:
     unfolding = Unfolding(prompt)
-    parts = [part for piece in pieces for part in unfolding.put(piece)]
+    parts = [part for fragment in fragments for part in unfolding.put(fragment)]
     return [*parts, *unfolding.finish()], unfolding
 
 
@@ -48,7 +48,7 @@ def written(draw: st.DrawFn) -> list[str]:
 
 @given(written(), st.sampled_from([ASKED, f"{ASKED}<think>\n", "<think>"]))
 def test_however_a_reply_is_cut_it_is_shown_as_it_is_when_it_is_whole(texts: list[str], prompt: str) -> None:
-    parts, unfolding = unfold(prompt, map(Piece, texts))
+    parts, unfolding = unfold(prompt, map(Fragment, texts))
     whole = split("".join(texts), prompt)
     assert unfolding.reply() == whole
     thinking, answer = shown(parts)
@@ -61,40 +61,40 @@ def test_however_a_reply_is_cut_it_is_shown_as_it_is_when_it_is_whole(texts: lis
 def test_no_half_of_a_tag_is_shown(tag: str) -> None:
     for length in range(1, len(tag)):
         unfolding = Unfolding(ASKED)
-        parts = [*unfolding.put(Piece("a")), *unfolding.put(Piece(tag[:length]))]
+        parts = [*unfolding.put(Fragment("a")), *unfolding.put(Fragment(tag[:length]))]
         assert parts == [Part("a")]
         # What no tag came of is text after all.
-        assert [*unfolding.put(Piece("!"))] == [Part(f"{tag[:length]}!")]
+        assert [*unfolding.put(Fragment("!"))] == [Part(f"{tag[:length]}!")]
 
 
 def test_thinking_comes_first_and_then_the_answer() -> None:
     texts = ["<th", "ink>", "\nHm", ".", "\n</thi", "nk>", "\n\n", "Yes", "."]
-    parts, _ = unfold(ASKED, map(Piece, texts))
+    parts, _ = unfold(ASKED, map(Fragment, texts))
     assert parts == [Part("Hm", True), Part(".", True), Part("Yes"), Part(".")]
 
 
 def test_a_prompt_that_opened_the_thinking_is_gone_on_from() -> None:
-    parts, unfolding = unfold(f"{ASKED}<think>\n", map(Piece, ["Hm.", "</think>", "Yes."]))
+    parts, unfolding = unfold(f"{ASKED}<think>\n", map(Fragment, ["Hm.", "</think>", "Yes."]))
     assert parts == [Part("Hm.", True), Part("Yes.")]
     assert unfolding.reply().thinking == "Hm."
 
 
 def test_thinking_that_never_ends_is_no_answer() -> None:
-    _, unfolding = unfold(ASKED, map(Piece, ["<think>", "Hm"]))
+    _, unfolding = unfold(ASKED, map(Fragment, ["<think>", "Hm"]))
     assert (unfolding.reply().finished, unfolding.reply().answer) == (False, "")
 
 
 def test_what_a_closing_tag_makes_thinking_was_shown_and_is_told() -> None:
-    parts, _ = unfold(ASKED, map(Piece, ["Hm.", "</think>", "Yes."]))
+    parts, _ = unfold(ASKED, map(Fragment, ["Hm.", "</think>", "Yes."]))
     assert parts == [Part("Hm."), Part("", all_before_was_thinking=True), Part("Yes.")]
 
 
 def test_special_tokens_are_not_shown_unless_they_are_spelled_as_text() -> None:
-    parts, _ = unfold(ASKED, [Piece("<think>", True), Piece("Hm."), Piece("</think>", True), Piece("Yes.")])
+    parts, _ = unfold(ASKED, [Fragment("<think>", True), Fragment("Hm."), Fragment("</think>", True), Fragment("Yes.")])
     assert parts == [Part("Hm.", True), Part("Yes.")]
-    parts, _ = unfold(ASKED, [Piece("Yes."), Piece("<|im_end|>", True)])
+    parts, _ = unfold(ASKED, [Fragment("Yes."), Fragment("<|im_end|>", True)])
     assert parts == [Part("Yes.")]
-    parts, _ = unfold(ASKED, [Piece("It is <|im_end|>.")])
+    parts, _ = unfold(ASKED, [Fragment("It is <|im_end|>.")])
     assert parts == [Part("It is <|im_end|>.")]
 
 
@@ -102,13 +102,13 @@ def test_the_channels_of_harmony_are_told_apart() -> None:
     texts = [("<|channel|>", True), ("analysis", False), ("<|message|>", True), ("Hm.", False), ("<|end|>", True),
              ("<|start|>", True), ("assistant", False), ("<|channel|>", True), ("final", False), ("<|message|>", True),
              ("Yes.", False), ("<|return|>", True)]  # fmt: skip
-    parts, _ = unfold(ASKED, [Piece(*each) for each in texts])
+    parts, _ = unfold(ASKED, [Fragment(*each) for each in texts])
     assert shown(parts) == ("Hm.", "Yes.")
 
 
 @pytest.mark.parametrize("text", ["  a\n", "<think>", "</think>"])
 def test_without_a_template_everything_is_answer_spaces_and_all(text: str) -> None:
     plain = Plain()
-    parts = [*plain.put(Piece(text)), *plain.put(Piece("</s>", True)), *plain.finish()]
+    parts = [*plain.put(Fragment(text)), *plain.put(Fragment("</s>", True)), *plain.finish()]
     assert parts == [Part(text)]
     assert (plain.reply().answer, plain.reply().thinking) == (text, None)

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from modelfetch.chat.child.writing import Memory, Stopping, Streamer, configured
-from modelfetch.chat.pieces import Piece, Pieces
+from modelfetch.chat.fragments import Fragment, Fragments
 from modelfetch.chat.protocol import RENDERING, WRITING, Ask, Began, Ended, Ready, Report, Started, TooLong, Wrote
 from modelfetch.chat.settings import Defaults
 from modelfetch.model.child.loading import LoadedModel
@@ -66,20 +66,20 @@ class Replies:
                 return
             room = min(room, context - len(ids))
         report(Began(ask.number, prompt[-PROMPT_END_CHARACTERS:], len(ids)))
-        pieces = Pieces(self._decode, self._special_ids, ids)
+        fragments = Fragments(self._decode, self._special_ids, ids)
 
-        def tell(piece: Piece) -> None:
-            report(Wrote(ask.number, piece.text, piece.special))
+        def tell(fragment: Fragment) -> None:
+            report(Wrote(ask.number, fragment.text, fragment.special))
 
         def tell_token(token_id: int) -> None:
-            for piece in pieces.put(token_id):
-                tell(piece)
+            for fragment in fragments.put(token_id):
+                tell(fragment)
 
         streamer = Streamer(tell_token)
         started = time.perf_counter()
         self._generate(ids, ask, room, streamer, lambda: is_stopped(ask.number))
-        for piece in pieces.finish():
-            tell(piece)
+        for fragment in fragments.finish():
+            tell(fragment)
         report(self._ended(ask, streamer, started, room))
 
     def _generate(

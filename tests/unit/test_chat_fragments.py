@@ -1,4 +1,4 @@
-"""Pieces of text are whole, and together they are what the tokenizer makes of all tokens at once."""
+"""Fragments of text are whole, and together they are what the tokenizer makes of all tokens at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.chat.pieces import BROKEN, Piece, Pieces
+from modelfetch.chat.fragments import BROKEN, Fragment, Fragments
 
 SPECIAL = {1000: "<|end|>", 1001: "<think>"}
 
@@ -24,14 +24,14 @@ class ByteTokenizer:
 
 
 class WordTokenizer:
-    """Writes a space only between two words, as SentencePiece does."""
+    """Writes a space only between two words, as SentenceFragment does."""
 
     def decode(self, ids: list[int]) -> str:
         return " ".join(f"w{each}" for each in ids)
 
 
-def told(pieces: Pieces, ids: list[int]) -> list[Piece]:
-    return [piece for each in ids for piece in pieces.put(each)] + list(pieces.finish())
+def told(fragments: Fragments, ids: list[int]) -> list[Fragment]:
+    return [fragment for each in ids for fragment in fragments.put(each)] + list(fragments.finish())
 
 
 @st.composite
@@ -44,43 +44,45 @@ def cut_texts(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 
 
 @given(cut_texts())
-def test_a_text_cut_anywhere_arrives_whole_and_no_piece_has_a_broken_character(cut: tuple[str, list[bytes]]) -> None:
+def test_a_text_cut_anywhere_arrives_whole_and_no_fragment_has_a_broken_character(cut: tuple[str, list[bytes]]) -> None:
     text, tokens = cut
-    pieces = told(Pieces(ByteTokenizer(tokens).decode, SPECIAL), list(range(len(tokens))))
-    assert "".join(piece.text for piece in pieces) == text
-    assert not any(BROKEN in piece.text for piece in pieces)
+    fragments = told(Fragments(ByteTokenizer(tokens).decode, SPECIAL), list(range(len(tokens))))
+    assert "".join(fragment.text for fragment in fragments) == text
+    assert not any(BROKEN in fragment.text for fragment in fragments)
 
 
 def test_a_character_comes_with_its_last_byte() -> None:
     tokens = [bytes([each]) for each in "你a🔥".encode()]
-    pieces = Pieces(ByteTokenizer(tokens).decode, SPECIAL)
-    came = [[piece.text for piece in pieces.put(each)] for each in range(len(tokens))]
+    fragments = Fragments(ByteTokenizer(tokens).decode, SPECIAL)
+    came = [[fragment.text for fragment in fragments.put(each)] for each in range(len(tokens))]
     assert came == [[], [], ["你"], ["a"], [], [], [], ["🔥"]]
 
 
 def test_a_character_that_never_ends_never_comes() -> None:
     tokens = [b"ok ", "🔥".encode()[:2]]
-    assert told(Pieces(ByteTokenizer(tokens).decode, SPECIAL), [0, 1]) == [Piece("ok ")]
+    assert told(Fragments(ByteTokenizer(tokens).decode, SPECIAL), [0, 1]) == [Fragment("ok ")]
 
 
 def test_bytes_that_are_no_character_hold_up_nothing_that_follows() -> None:
     tokens = [b"\xff", b"a"]
-    assert "".join(piece.text for piece in told(Pieces(ByteTokenizer(tokens).decode, ()), [0, 1])) == f"{BROKEN}a"
+    assert (
+        "".join(fragment.text for fragment in told(Fragments(ByteTokenizer(tokens).decode, ()), [0, 1])) == f"{BROKEN}a"
+    )
 
 
 def test_a_special_token_comes_alone_and_after_what_was_before_it() -> None:
-    pieces = told(Pieces(ByteTokenizer([b"a", b"b"]).decode, SPECIAL), [1001, 0, 1000, 1])
-    assert pieces == [Piece("<think>", True), Piece("a"), Piece("<|end|>", True), Piece("b")]
+    fragments = told(Fragments(ByteTokenizer([b"a", b"b"]).decode, SPECIAL), [1001, 0, 1000, 1])
+    assert fragments == [Fragment("<think>", True), Fragment("a"), Fragment("<|end|>", True), Fragment("b")]
 
 
 def test_text_that_spells_a_special_token_is_text() -> None:
-    assert told(Pieces(ByteTokenizer([b"<|end|>"]).decode, SPECIAL), [0]) == [Piece("<|end|>")]
+    assert told(Fragments(ByteTokenizer([b"<|end|>"]).decode, SPECIAL), [0]) == [Fragment("<|end|>")]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1), st.lists(st.integers(0, 9)))
 def test_the_space_between_two_words_comes_with_the_second(ids: list[int], prompt: list[int]) -> None:
     decode = WordTokenizer().decode
-    text = "".join(piece.text for piece in told(Pieces(decode, (), prompt), ids))
+    text = "".join(fragment.text for fragment in told(Fragments(decode, (), prompt), ids))
     assert decode([*prompt, *ids]) == decode(prompt) + text
 
 
@@ -92,5 +94,5 @@ def test_a_long_reply_is_not_decoded_again_from_its_beginning(ids: list[int]) ->
         lengths.append(len(these))
         return WordTokenizer().decode(these)
 
-    told(Pieces(decode, ()), ids)
+    told(Fragments(decode, ()), ids)
     assert max(lengths) <= 2

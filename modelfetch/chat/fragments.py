@@ -1,8 +1,8 @@
-"""Text out of tokens as they come, in pieces that are whole. Decides only.
+"""Text out of tokens as they come, in fragments that are whole. Decides only.
 
 - A character whose bytes are spread over several tokens comes when its last byte has; one that never ends never comes.
 - A token is decoded together with those before it: many tokenizers write a word's space only between two words.
-- A special token is a piece of its own, so that it can be told from text that spells it.
+- A special token is a fragment of its own, so that it can be told from text that spells it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ CONTEXT_TOKENS = 6
 
 
 @dataclass(frozen=True)
-class Piece:
+class Fragment:
     """Some of the text that was written."""
 
     text: str
     special: bool = False
 
 
-class Pieces:
-    """Give it each new token; it gives the pieces that are complete."""
+class Fragments:
+    """Give it each new token; it gives the fragments that are complete."""
 
     def __init__(
         self, decode: Callable[[list[int]], str], special_ids: Collection[int], prompt_ids: Sequence[int] = ()
@@ -36,25 +36,25 @@ class Pieces:
         self._ids = list(prompt_ids[-CONTEXT_TOKENS:])
         self._given = len(self._ids)
 
-    def put(self, token_id: int) -> Iterator[Piece]:
-        """The pieces that `token_id` completes."""
+    def put(self, token_id: int) -> Iterator[Fragment]:
+        """The fragments that `token_id` completes."""
         if token_id in self._special_ids:
             yield from self.finish()
-            yield Piece(self._decode([token_id]), special=True)
+            yield Fragment(self._decode([token_id]), special=True)
             self._ids, self._given = [], 0
             return
         self._ids.append(token_id)
         text = self._new_text()
         if text and not text.endswith(BROKEN):
             self._go_on()
-            yield Piece(text)
+            yield Fragment(text)
 
-    def finish(self) -> Iterator[Piece]:
+    def finish(self) -> Iterator[Fragment]:
         """What is left when no more tokens follow."""
         text = self._new_text().rstrip(BROKEN)
         self._go_on()
         if text:
-            yield Piece(text)
+            yield Fragment(text)
 
     def _new_text(self) -> str:
         told = self._decode(self._ids[: self._given])
