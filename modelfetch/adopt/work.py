@@ -4,6 +4,7 @@
   are there in case it does not hold them.
 - What is in the store already, by its inode or by its claim, is not read.
 - Small files and texts are copied, because people edit them where they are; weights are linked, never copied unasked.
+- Another user's file is never hard-linked: whoever owns it may make it writable again and write.
 - Of a model without a name only the weights are taken: a later pull may want those bytes, and nobody else.
 """
 

@@ -5,7 +5,6 @@ Raises StoreError or DiskFullError where the store's disk refuses. What is wrong
 - The second name is made first, then the bytes behind it are hashed, then they are published under that name's inode.
 - The file is never written to. A hard link takes away the permission to write to it, and gives none to read it.
 - A file that changed since it was looked at, or while it was hashed, is not taken.
-- Another user's file is not hard-linked: whoever owns it may make it writable again and write.
 """
 
 from __future__ import annotations
@@ -135,8 +134,6 @@ def take_in(store: Store, source: Source, methods: tuple[Method, ...], hears: He
 
 def _take(store: Store, source: Source, temporary: Path, methods: tuple[Method, ...], hears: Hears) -> Taken | NotTaken:
     with _opened(source.file) as reader:
-        if not source.is_as_found(os.fstat(reader.fileno())):
-            return NotTaken(Obstacle.CHANGED)
         method = _second_name(source, temporary, methods)
         if method is None:
             return NotTaken(Obstacle.NO_LINK)
@@ -144,7 +141,7 @@ def _take(store: Store, source: Source, temporary: Path, methods: tuple[Method, 
             hasher = _copy(reader, temporary, _hasher(source), hears.advanced)
         else:
             hasher = _hash(temporary, _hasher(source), hears.advanced)
-        # Of a hard link the size and the time are the file's own: who wrote to it meanwhile is noticed here.
+        # Also where a hard link was hashed: its size and time are the file's own, and tell who wrote to it meanwhile.
         if hasher.position != hasher.size or not source.is_as_found(os.fstat(reader.fileno())):
             return NotTaken(Obstacle.CHANGED)
     digests = hasher.digests()
@@ -169,7 +166,7 @@ def _second_name(source: Source, temporary: Path, methods: tuple[Method, ...]) -
             return method
         if method is Method.REFLINK and reflink(source.file, temporary):
             return method
-        if method is Method.HARD_LINK and may_hard_link(source.status) and hard_link(source.file, temporary):
+        if method is Method.HARD_LINK and hard_link(source.file, temporary):
             if source.is_as_found(temporary.lstat()):
                 return method
             temporary.unlink()

@@ -16,7 +16,7 @@ from modelfetch.adopt import Adoption, Hashed, Place, State, Tool, adopt, place_
 from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.manifest import Digests, content_digest
 from modelfetch.reference import parse
-from modelfetch.store import Snapshot, Store
+from modelfetch.store import Snapshot, Store, files
 from modelfetch.store.adopting import Hears, NotTaken, Obstacle, Source, take_in
 from modelfetch.store.links import Method, reflink
 from modelfetch.store.views import huggingface, modelscope
@@ -142,6 +142,16 @@ def test_where_one_copy_is_damaged_the_other_is_taken(store: Store, cache: Path)
     assert contents(saved(store, "own/the-fork").folder) == FILES
 
 
+def test_a_name_that_says_something_else_of_a_taken_file_gets_nothing(store: Store, cache: Path) -> None:
+    snapshot = huggingface_cache(cache, {"config.json": b"{}"}, repo="own/other")
+    wrong = cache / "models--own--other/blobs" / ("ab" * 32)
+    wrong.hardlink_to(blob(cache))
+    (snapshot / "model.safetensors").symlink_to(f"../../blobs/{wrong.name}")
+    adopt(store, [place_at(cache)])
+    assert contents(saved(store).folder) == FILES
+    assert contents(saved(store, "own/other").folder) == {"config.json": b"{}"}
+
+
 def test_the_same_bytes_in_two_caches_are_taken_once_and_told(store: Store, cache: Path, tmp_path: Path) -> None:
     older_modelscope_repository(tmp_path / "ms/hub/own/name", FILES)
     report = adopt(store, [place_at(cache), place_at(tmp_path / "ms")])
@@ -167,6 +177,15 @@ def test_what_it_counts_on_is_named_for_whoever_removes(store: Store, cache: Pat
     adopt(store, [place_at(cache)], listener=lambda _: named.update(needed(store.partials, time.time())))
     assert digests_of(b"{}").sha256 in named
     assert needed(store.partials, time.time()) == {}
+
+
+def test_a_blob_is_named_before_it_is_published(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(complete: Path, final: Path) -> None:
+        assert final.name in needed(store.partials, time.time())
+        files.publish(complete, final)
+
+    monkeypatch.setattr("modelfetch.store.adopting.publish", publish)
+    assert count(adopt(store, [place_at(cache)])) == {State.LINKED: 1, State.COPIED: 2}
 
 
 def test_a_dry_run_hashes_and_changes_nothing(tmp_path: Path, cache: Path) -> None:
@@ -258,6 +277,14 @@ class TestRecords:
         assert {str(snapshot.manifest.hub) for snapshot in here.snapshots()} == {"modelscope"}
         assert len(here.snapshots()) == 1
 
+    def test_a_view_of_a_part_of_another_hubs_model_is_not_another_model(self, store: Store, tmp_path: Path) -> None:
+        commit = content_digest(manifest_of(FILES).entries)[:40]
+        manifest = manifest_of(FILES, hub="modelscope", repo="own/name", commit=commit)
+        huggingface.link(store, bring(store, {"config.json": b"{}"}, manifest), tmp_path / "hub")
+        report = adopt(store, [place_at(tmp_path / "hub")])
+        assert [model.is_new for model in report.models] == [False]
+        assert len(store.snapshots()) == 1
+
 
 class TestNames:
     def test_ollamas_weights_come_without_a_record_and_under_a_name_with_one(
@@ -344,11 +371,16 @@ class TestDisks:
 
 
 class TestChanges:
-    def test_a_file_that_is_written_to_while_it_is_hashed_is_not_taken(self, store: Store, cache: Path) -> None:
+    @pytest.mark.parametrize("how", ["ab", "r+b"])
+    def test_a_file_that_is_written_to_while_it_is_hashed_is_not_taken(
+        self, store: Store, cache: Path, how: str
+    ) -> None:
+        os.utime(blob(cache), (1e9, 1e9))
+
         def listen(hashed: Hashed) -> None:
             if hashed.path == blob(cache):
-                with hashed.path.open("ab") as file:
-                    file.write(b"more")
+                with hashed.path.open(how) as file:
+                    file.write(WEIGHTS[:4])
 
         report = adopt(store, [place_at(cache)], listener=listen)
         (left,) = report.files(State.LEFT)
@@ -361,6 +393,21 @@ class TestChanges:
         file.unlink()
         file.symlink_to(write(tmp_path / "other", b"one"))
         assert take_in(store, source, (Method.HARD_LINK, Method.COPY), _NOBODY) == NotTaken(Obstacle.CHANGED)
+
+    def test_a_file_that_is_exchanged_before_it_is_linked_is_not_taken(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, other = write(tmp_path / "file", b"one"), write(tmp_path / "other", b"one")
+
+        def hard_link(source: Path, target: Path) -> bool:
+            other.replace(source)
+            os.link(source, target)
+            return True
+
+        monkeypatch.setattr("modelfetch.store.adopting.hard_link", hard_link)
+        source = Source(file, file.lstat(), Digests())
+        assert take_in(store, source, (Method.HARD_LINK,), _NOBODY) == NotTaken(Obstacle.NO_LINK)
+        assert store.usage().blobs == 0
 
     def test_a_file_that_cannot_be_read_is_left(self, store: Store, cache: Path) -> None:
         place = place_at(cache)

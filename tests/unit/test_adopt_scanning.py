@@ -86,7 +86,8 @@ class TestHuggingFace:
     def test_a_branch_a_tag_and_a_commit_without_either(self, tmp_path: Path) -> None:
         huggingface_cache(tmp_path, FILES, branch="v1.0")
         huggingface_cache(tmp_path, FILES, commit=OTHER_COMMIT, branch=None)
-        write(tmp_path / f"models--own--name/refs/modelfetch/{OTHER_COMMIT}", OTHER_COMMIT.encode())
+        for name in (f"modelfetch/{OTHER_COMMIT}", "no revision"):
+            write(tmp_path / "models--own--name/refs" / name, OTHER_COMMIT.encode())
         revisions = {candidate.commit: candidate.revision for candidate in scan(tmp_path).candidates}
         assert revisions == {COMMIT: "v1.0", OTHER_COMMIT: OTHER_COMMIT}
 
