@@ -72,7 +72,7 @@ def test_no_byte_is_lost_whenever_it_is_killed(tmp_path: Path, linked: str) -> N
     command = [sys.executable, "-m", "tests.unit.test_salvage", str(tmp_path), linked]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout) > 10
+    assert int(done.stdout) > 5
 
 
 if __name__ == "__main__":
