@@ -27,6 +27,26 @@ HOSTILE = {
     "{% if": "TemplateSyntaxError",
     "{{ raise_exception('no') }}": "no",
 }
+# As sentencepiece's models are written: a space has a sign of its own, a byte that is in no piece has a piece.
+SENTENCEPIECE: dict[str, Any] = {
+    "version": "1.0",
+    "added_tokens": [],
+    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+    "decoder": {
+        "type": "Sequence",
+        "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+        ],
+    },
+    "model": {
+        "type": "BPE",
+        "byte_fallback": True,
+        "vocab": {"a": 0, "\u2581": 1, "#": 2, "##": 3, "<0xC3>": 4, "<0xA4>": 5},
+        "merges": [["#", "#"]],
+    },
+}
 _ORACLE = """
 import json, sys
 import torch, transformers
@@ -140,6 +160,19 @@ def test_a_real_model_says_paris_takes_text_apart_and_renders_its_template(tmp_p
     assert answers.rendered is not None
     assert answers.rendered.default is not None
     assert answers.rendered.default.endswith("And of Italy?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_pieces_are_read_as_their_tokenizer_means_them(tmp_path: Path) -> None:
+    words = asked(minilm_folder(), tokens=("Tokenization",)).tokenized[0]
+    assert [(token.piece, token.text) for token in words.tokens[1:-1]] == [("token", "token"), ("##ization", "ization")]
+    assert not words.same
+    (tmp_path / "tokenizer.json").write_text(json.dumps(SENTENCEPIECE), encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}', encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    signs = asked(tmp_path, tokens=("a ## \u00e4",)).tokenized[0]
+    assert [token.piece for token in signs.tokens] == ["a", "\u2581", "##", "\u2581", "<0xC3>", "<0xA4>"]
+    assert [token.bytes for token in signs.tokens] == ["61", "20", "2323", "20", "c3", "a4"]
+    assert signs.same
 
 
 def test_a_gguf_has_a_tokenizer_too(tmp_path: Path) -> None:

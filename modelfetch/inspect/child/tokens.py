@@ -20,7 +20,7 @@ class Pieces:
         self.tokenizer = tokenizer
         self._added = {number: str(token) for token, number in tokenizer.get_added_vocab().items()}
         self._special = frozenset(tokenizer.all_special_ids)
-        self._byte_level = _is_byte_level(tokenizer)
+        self._decoder = _decoder(tokenizer)
 
     def token(self, number: int) -> Token:
         """The piece with this id."""
@@ -49,21 +49,25 @@ class Pieces:
     def _bytes(self, number: int, piece: str) -> bytes:
         if number in self._added:
             return piece.encode("utf-8", "replace")
-        if self._byte_level:
+        if b"ByteLevel" in self._decoder:
+            # Each sign of a piece stands for a byte, as in GPT-2's vocabulary.
             table = _byte_of_sign()
             if all(sign in table for sign in piece):
                 return bytes(table[sign] for sign in piece)
         if match := _BYTE_PIECE.fullmatch(piece):
             return bytes([int(match.group(1), 16)])
-        # sentencepiece writes a space so, WordPiece a piece that goes on with the word so.
-        return piece.replace("\u2581", " ").removeprefix("##").encode("utf-8", "replace")
+        if b"WordPiece" in self._decoder:
+            # So it marks a piece that goes on with the word.
+            return piece.removeprefix("##").encode("utf-8", "replace")
+        # So sentencepiece writes a space.
+        return piece.replace("\u2581", " ").encode("utf-8", "replace")
 
 
-def _is_byte_level(tokenizer: Any) -> bool:
-    """Whether each sign of a piece stands for a byte, as in GPT-2's vocabulary."""
+def _decoder(tokenizer: Any) -> bytes:
+    """How the tokenizer describes the way in which it puts pieces together; a tokenizer in Python does not."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     decoder = getattr(backend, "decoder", None)
-    return decoder is not None and b"ByteLevel" in decoder.__getstate__()
+    return b"" if decoder is None else bytes(decoder.__getstate__())
 
 
 @cache
