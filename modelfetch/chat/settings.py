@@ -1,6 +1,7 @@
 """The parameters of a conversation: what they may be, and what they come to with the model's own. Decides only.
 
-- A parameter means what transformers says; what is not set is the model's own `generation_config`.
+- A parameter means what transformers says; what is not set is the model's own `generation_config`, and what that does
+  not say is transformers' own.
 - Temperature 0 is greedy. Setting any other way of choosing turns sampling on, which transformers alone would not do.
 - A value out of its range is refused with the range, wherever it was typed.
 """
@@ -70,14 +71,18 @@ class Defaults:
     top_k: int | None = None
 
 
+# What transformers 5 does where nobody says otherwise.
+TRANSFORMERS = Defaults(do_sample=False, temperature=1.0, top_p=1.0, top_k=50)
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """How one reply is to be chosen, with nothing left open. None is transformers' own value."""
+    """How one reply is to be chosen, with nothing left open; a seed of None is a new one each time."""
 
     do_sample: bool
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
+    temperature: float
+    top_p: float
+    top_k: int
     max_new_tokens: int
     seed: int | None
 
@@ -110,12 +115,12 @@ class Settings:
         do_sample = own.do_sample
         if self.temperature is not None or self.top_p is not None or self.top_k is not None:
             do_sample = True
-        temperature = _first(self.temperature, own.temperature)
+        temperature = _first(self.temperature, own.temperature, TRANSFORMERS.temperature)
         return Sampling(
             do_sample=do_sample and temperature != 0,
             temperature=temperature,
-            top_p=_first(self.top_p, own.top_p),
-            top_k=_first(self.top_k, own.top_k),
+            top_p=_first(self.top_p, own.top_p, TRANSFORMERS.top_p),
+            top_k=_first(self.top_k, own.top_k, TRANSFORMERS.top_k),
             max_new_tokens=self.max_new_tokens or MAX_NEW_TOKENS,
             seed=self.seed,
         )
@@ -125,10 +130,8 @@ def described(sampling: Sampling) -> str:
     """How the tokens of a reply are chosen, in a few words."""
     if not sampling.do_sample:
         return "greedy: always the likeliest token"
-    named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
-    values = ", ".join(f"{name} {value:g}" for name, value in named.items() if value is not None)
-    return f"sampling: {values or 'as transformers does by default'}"
+    return f"sampling: temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, top_k {sampling.top_k}"
 
 
-def _first(value: Number | None, otherwise: Number | None) -> Number | None:
-    return otherwise if value is None else value
+def _first(*values: Number | None) -> Number:
+    return next(value for value in values if value is not None)

@@ -12,7 +12,7 @@ from typing import Any
 from modelfetch.chat.commands import COMMANDS, Action, Clear, Help, Set, SetSystem, ShowSettings, Think, Wrong
 from modelfetch.chat.conversation import Conversation
 from modelfetch.chat.protocol import Ready
-from modelfetch.chat.settings import MAX_NEW_TOKENS, PARAMETERS, Settings, described
+from modelfetch.chat.settings import PARAMETERS, Settings, described
 from modelfetch.errors import UsageError
 
 
@@ -103,19 +103,16 @@ def _set(state: State, action: Set) -> Obeyed:
 
 
 def _settings_lines(state: State) -> list[str]:
-    sampling = state.settings.sampling(state.model.defaults)
+    own, sampling = state.model.defaults, state.settings.sampling(state.model.defaults)
     width = max(map(len, PARAMETERS))
     lines = []
     for name, parameter in PARAMETERS.items():
-        set_here = getattr(state.settings, name) is not None
         value = getattr(sampling, name)
-        whose = "set here" if set_here else _whose_default(name, value)
+        whose = "by default"
+        if getattr(state.settings, name) is not None:
+            whose = "set here"
+        elif getattr(own, name, None) is not None:
+            whose = "the model's own"
         shown = "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         lines.append(f"{name:<{width}}  {shown:<6}  {parameter.meaning} ({whose})")
     return [*lines, described(sampling)]
-
-
-def _whose_default(name: str, value: object) -> str:
-    if name == "max_new_tokens" and value == MAX_NEW_TOKENS:
-        return "by default"
-    return "not set" if value is None else "the model's own"

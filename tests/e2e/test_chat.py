@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from modelfetch.chat import ChatOptions, Talk, open_talk
-from modelfetch.chat.settings import Settings
+from modelfetch.chat.settings import Defaults, Settings
 from modelfetch.chat.state import State
 from modelfetch.chat.talk import LeftOut, Replied, Told
 from modelfetch.chat.unfolding import Part
@@ -113,6 +113,14 @@ def test_what_is_remembered_changes_no_reply_and_a_seed_gives_the_same_again(smo
         assert answers[0] == answers[1]
         other = replace(sampled, settings=replace(sampled.settings, seed=8))
         assert ask(talk, other, "Tell me a story.")[0].conversation.exchanges[0].answer != answers[0]
+
+
+def test_what_nobody_says_is_what_transformers_does() -> None:
+    from transformers import GenerationConfig
+
+    said = Settings().sampling(Defaults(do_sample=True))
+    its_own = GenerationConfig._get_default_generation_params()
+    assert {name: getattr(said, name) for name in ("temperature", "top_p", "top_k")}.items() <= its_own.items()
 
 
 def test_what_the_model_cannot_read_is_left_out_with_the_numbers_and_refused_where_nothing_is_left(

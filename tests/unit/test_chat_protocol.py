@@ -28,7 +28,7 @@ from modelfetch.model.kind import Exercise, Kind
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed, Wish
 
 EXERCISE = Exercise(Kind.CHAT, "LlamaForCausalLM", 1, 2, 3)
-SAMPLING = Sampling(do_sample=True, temperature=1, top_p=0.5, top_k=None, max_new_tokens=9, seed=0)
+SAMPLING = Sampling(do_sample=True, temperature=1, top_p=0.5, top_k=50, max_new_tokens=9, seed=0)
 SAID: tuple[Request | Report, ...] = (
     Load("/a folder", EXERCISE, Wish("cuda:0", "auto"), trust_remote_code=False),
     Ask(1, (Message("user", "line\nline\u2028 好 🔥 \x00"),), SAMPLING, thinking=None),

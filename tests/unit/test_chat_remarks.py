@@ -30,7 +30,7 @@ def test_a_conversation_begins_with_where_the_model_runs_why_and_how_it_chooses(
     placed = Placed("cpu", "a CPU", "this torch was built without CUDA", "float32", "exact")
     assert list(remarks.greeting("own/name", placed, State(MODEL)))[:2] == [
         "own/name runs on the CPU in float32: this torch was built without CUDA",
-        "sampling: temperature 0.6",
+        "sampling: temperature 0.6, top_p 1, top_k 50",
     ]
     on_gpu = Placed("cuda:0", "NVIDIA H100", "torch can use this GPU", "bfloat16", "so stored")
     assert "runs on cuda:0 (NVIDIA H100) in bfloat16" in next(iter(remarks.greeting("own/name", on_gpu, State(MODEL))))

@@ -93,4 +93,3 @@ def test_setting_anything_else_does_not(name: str, text: str) -> None:
 
 def test_how_tokens_are_chosen_is_said_with_every_number() -> None:
     assert described(Settings().sampling(QWEN)) == "sampling: temperature 0.6, top_p 0.95, top_k 20"
-    assert described(Settings().sampling(Defaults(do_sample=True))) == "sampling: as transformers does by default"

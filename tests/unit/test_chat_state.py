@@ -102,7 +102,7 @@ def test_thinking_is_switched_where_the_template_knows_how() -> None:
 def test_a_parameter_is_set_and_what_it_comes_to_is_said() -> None:
     obeyed = obey(STATE, Set("temperature", "0.7"))
     assert obeyed.state.settings == Settings(temperature=0.7)
-    assert obeyed.lines == ("temperature is 0.7; sampling: temperature 0.7",)
+    assert obeyed.lines == ("temperature is 0.7; sampling: temperature 0.7, top_p 1, top_k 50",)
     assert obey(STATE, Set("temperature", "0")).lines == ("temperature is 0; greedy: always the likeliest token",)
 
 
@@ -119,9 +119,8 @@ def test_every_parameter_is_shown_with_whose_it_is() -> None:
     assert [line.split()[0] for line in lines[:-1]] == list(PARAMETERS)
     assert lines[0].endswith("(the model's own)")
     assert lines[1].endswith("(set here)")
-    assert lines[2].endswith("(not set)")
-    assert lines[3].endswith("(by default)")
-    assert lines[-1] == "sampling: temperature 0.6, top_p 0.5"
+    assert all(line.endswith("(by default)") for line in lines[2:-1])
+    assert lines[-1] == "sampling: temperature 0.6, top_p 0.5, top_k 50"
 
 
 def test_help_shows_every_command_with_its_meaning() -> None:

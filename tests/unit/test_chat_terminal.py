@@ -306,7 +306,7 @@ def test_an_empty_reply_is_answered_with_a_sentence_and_forgotten(text: str, sen
     terminal.enter(text)
     terminal.wait_for(sentence)
     terminal.enter("told")
-    terminal.wait_for("user: told | None None None")
+    terminal.wait_for("user: told | None 1.0 None")
 
 
 def test_chinese_and_long_lines_arrive_as_they_were_typed(terminal: Terminal) -> None:

@@ -74,6 +74,7 @@ def configured(own: Any, sampling: Sampling, max_new_tokens: int, stop_ids: Coll
     config = copy.deepcopy(own)
     chosen = {
         "do_sample": sampling.do_sample,
+        # Greedy wants none of them, and says so in a warning.
         "temperature": sampling.temperature if sampling.do_sample else None,
         "top_p": sampling.top_p if sampling.do_sample else None,
         "top_k": sampling.top_k if sampling.do_sample else None,
