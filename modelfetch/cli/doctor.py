@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -34,27 +36,35 @@ _LINE_WIDTH = 110
 @click.command(
     name="doctor",
     epilog="Examples:  modelfetch doctor        modelfetch doctor --deep        modelfetch doctor gpu disk        "
-    "modelfetch doctor --json --offline",
+    "modelfetch doctor --python .venv        modelfetch doctor --json --offline",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--offline", is_flag=True, help="Ask no endpoint.")
 @click.option("--deep", is_flag=True, help="Import torch in a child and multiply on every GPU.")
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Look at the packages of this Python, or of the environment in this folder.",
+)
 @click.option("--list", "as_list", is_flag=True, help="List the checks and what they can find.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Details of what is well, too, and the evidence.")
-def command(names: tuple[str, ...], **options: bool) -> int:
+def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int:
     """Say what is wrong on this machine and what mends it.
 
     NAME is a group, a check or a finding; without one, everything is checked. Works without torch; changes nothing.
     """
     from modelfetch.doctor import examine
     from modelfetch.doctor.conclusion import with_causes
+    from modelfetch.doctor.interpreters import machine_for
 
     if options["as_list"]:
         _print_list()
         return 0
     found: list[Finding] = []
-    for group, findings in examine(names=names, offline=options["offline"], deep=options["deep"]):
+    machine = machine_for(python, os.environ, Path.cwd())
+    for group, findings in examine(names=names, offline=options["offline"], deep=options["deep"], machine=machine):
         found = with_causes([*found, *findings])
         if not options["as_json"] and findings:
             _print_group(group, found[-len(findings) :], verbose=options["verbose"])

@@ -31,9 +31,13 @@ class Answer:
 
 
 def ask(script: str, python: Path, environment: Mapping[str, str], *, limit_s: float, isolated: bool = True) -> Answer:
-    """Run `child/<script>.py` and collect its lines of JSON. Blocks for `limit_s` at most."""
+    """Run `child/<script>.py` and collect its lines of JSON. Blocks for `limit_s` at most.
+
+    Raises:
+        OSError: `python` cannot be started.
+    """
     # -I -S: nothing of the user's Python is needed, and without it the child starts in a third of the time.
-    options = ["-I", "-S"] if isolated else ["-P"]
+    options = ["-I", "-S"] if isolated else []
     child = Group(
         [str(python), *options, str(_SCRIPTS / f"{script}.py")],
         environment=environment,

@@ -98,3 +98,17 @@ NVML_TROUBLES: Mapping[int, Trouble] = {
         fix=("sudo reboot",),
     ),
 }
+
+# What the driver writes into the kernel's log as Xid, as far as the hardware or the driver may be the cause. The other
+# numbers (13, 31, 43, 45 …) are a program's own doing.
+XIDS_OF_HARDWARE: Mapping[int, str] = {
+    48: "an error of its memory that could not be corrected",
+    63: "a row of its memory is to be replaced",
+    64: "a row of its memory could not be replaced",
+    74: "an error of its NVLink",
+    79: "it has fallen off the bus",
+    94: "an error of its memory, contained",
+    95: "an error of its memory, not contained",
+    119: "its own processor (GSP) does not answer",
+    120: "its own processor (GSP) failed",
+}

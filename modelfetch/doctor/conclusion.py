@@ -27,6 +27,8 @@ _NO_ACCESS = frozenset(
 )
 _NO_START = _NO_ACCESS | {"drv.mismatch", "drv.compat-lib", "drv.nvml", "gpu.visible"}
 _NO_CUDA = _NO_START | {
+    "gpu.mig",
+    "gpu.fabric",
     "drv.cuda-init",
     "drv.too-old",
     "gpu.capability",
@@ -41,10 +43,10 @@ _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "ctr.runtime": frozenset({"gpu.nvidia-visible"}),
     "drv.no-library": frozenset({"gpu.pci-no-driver"}),
     "drv.nvml": _NO_ACCESS,
-    "drv.cuda-init": _NO_START,
+    "drv.cuda-init": _NO_START | {"gpu.mig", "gpu.fabric"},
     "torch.cuda": _NO_CUDA | {"torch.import"},
     "torch.trial": _NO_CUDA,
-    "torch.import": frozenset({"torch.nvidia-libs", "torch.vision-mismatch", "cuda.ldpath", "py.dup"}),
+    "torch.import": frozenset({"torch.nvidia-libs", "torch.vision-mismatch", "cuda.ldpath", "py.dup", "py.broken"}),
     "store.unusable": frozenset({"fs.writable", "disk.low"}),
     "net.endpoint": frozenset({"net.ca", "net.clock"}),
 }

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import os
 import platform
+import site
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python as it says it is. `problem` is why it says nothing, and then the rest is told by its files, if at all.
+
+    `user_site` is the folder of the user's own packages where this Python imports from it.
+    """
+
+    release: str
+    prefix: Path
+    cache_tag: str | None = None
+    implementation: str = "cpython"
+    user_site: Path | None = None
+    problem: str | None = None
+
+
+def _own_interpreter() -> Interpreter:
+    return Interpreter(
+        release=platform.python_version(),
+        prefix=Path(sys.prefix),
+        cache_tag=sys.implementation.cache_tag,
+        implementation=sys.implementation.name,
+        user_site=Path(site.getusersitepackages()) if site.ENABLE_USER_SITE else None,
+    )
 
 
 def _import_folders() -> tuple[Path, ...]:
@@ -23,6 +49,12 @@ class Machine:
     import_folders: tuple[Path, ...] = field(default_factory=_import_folders)
     python: Path = field(default_factory=lambda: Path(sys.executable))
     architecture: str = field(default_factory=platform.machine)
+    interpreter: Interpreter = field(default_factory=_own_interpreter)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether `python` is the one that doctor runs in."""
+        return self.interpreter.prefix.resolve() == Path(sys.prefix).resolve()
 
     def read(self, path: str) -> str | None:
         """The text of a file under `root`, stripped; None where it cannot be read."""

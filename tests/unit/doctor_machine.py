@@ -7,12 +7,14 @@ data in a test.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from modelfetch.doctor import Finding, Machine, doctor
+from modelfetch.doctor.machine import Interpreter
 
 LIBCUDA = r"""
 #include <stdlib.h>
@@ -55,13 +57,66 @@ int nvmlSystemGetDriverVersion(char *s, unsigned n) {
 }
 int nvmlDeviceGetCount_v2(unsigned *n) { *n = number("FAKE_NVML_COUNT", 1); return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = (void *)(size_t)(i + 1); return 0; }
-int nvmlDeviceGetName(void *h, char *s, unsigned n) { (void)h; strncpy(s, "NVIDIA H100 80GB HBM3", n); return 0; }
+int nvmlDeviceGetName(void *h, char *s, unsigned n) {
+    int second = (size_t)h == 2 && getenv("FAKE_SECOND_NAME");
+    strncpy(s, second ? getenv("FAKE_SECOND_NAME") : "NVIDIA H100 80GB HBM3", n);
+    return 0;
+}
 int nvmlDeviceGetMemoryInfo(void *h, struct memory *m) {
     (void)h;
     m->total = 85000000000ull;
     m->used = 1000000ull * number("FAKE_NVML_USED_MB", 0);
     m->free = m->total - m->used;
     return 0;
+}
+/* Absent, as in an old driver or on a GPU without the feature, unless the variable is set. */
+static int told(const char *name, unsigned *value) {
+    if (!getenv(name)) return 3;
+    *value = number(name, 0);
+    return 0;
+}
+int nvmlDeviceGetMigMode(void *h, unsigned *now, unsigned *later) { (void)h; *later = 0; return told("FAKE_MIG", now); }
+int nvmlDeviceGetMaxMigDeviceCount(void *h, unsigned *n) { (void)h; *n = 7; return 0; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *h, unsigned i, void **part) {
+    *part = h;
+    return (int)i < number("FAKE_MIG_PARTS", 0) ? 0 : 6;
+}
+int nvmlDeviceGetTotalEccErrors(void *h, int type, int counter, unsigned long long *n) {
+    unsigned found = 0;
+    int code = told(counter ? "FAKE_ECC_EVER" : "FAKE_ECC", &found);
+    (void)h; (void)type;
+    *n = found;
+    return code;
+}
+int nvmlDeviceGetRemappedRows(void *h, unsigned *a, unsigned *b, unsigned *pending, unsigned *failed) {
+    (void)h;
+    *a = *b = 0;
+    *failed = number("FAKE_ROWS_FAILED", 0);
+    return told("FAKE_ROWS_PENDING", pending);
+}
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *h, unsigned long long *why) {
+    unsigned found = 0;
+    int code = told("FAKE_SLOWED", &found);
+    (void)h;
+    *why = found;
+    return code;
+}
+int nvmlDeviceGetCurrPcieLinkWidth(void *h, unsigned *n) { (void)h; return told("FAKE_LANES", n); }
+int nvmlDeviceGetMaxPcieLinkWidth(void *h, unsigned *n) { (void)h; *n = 16; return 0; }
+int nvmlDeviceGetPersistenceMode(void *h, unsigned *on) { (void)h; *on = number("FAKE_PERSISTENCE", 1); return 0; }
+int nvmlDeviceGetVirtualizationMode(void *h, unsigned *mode) { (void)h; return told("FAKE_VIRTUAL", mode); }
+int nvmlDeviceGetGridLicensableFeatures_v4(void *h, unsigned *features) {
+    (void)h;
+    features[0] = features[1] = 1;
+    features[2] = 2;
+    return told("FAKE_LICENSED", &features[3]);
+}
+int nvmlDeviceGetGpuFabricInfo(void *h, unsigned char *info) {
+    unsigned state = 0;
+    int code = told("FAKE_FABRIC", &state);
+    (void)h;
+    info[24] = (unsigned char)state;
+    return code;
 }
 int nvmlDeviceGetComputeMode(void *h, int *mode) { (void)h; *mode = number("FAKE_NVML_MODE", 0); return 0; }
 """
@@ -148,6 +203,7 @@ class FakeMachine:
             import_folders=(self.site,),
             python=Path(sys.executable),
             architecture="x86_64",
+            interpreter=Interpreter(platform.python_version(), Path(sys.prefix), sys.implementation.cache_tag),
         )
 
 

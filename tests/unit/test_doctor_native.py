@@ -13,31 +13,14 @@ from modelfetch.doctor.checks.cuda import check_cuda
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.probes.hardware import read_hardware
 from modelfetch.doctor.probes.native import CudaFacts, NvmlFacts, read_cuda
-from tests.unit.doctor_machine import LIBCUDA, LIBNVML, FakeMachine, compile_library
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("cc") is None and shutil.which("gcc") is None,
-    reason="the drivers are compiled here, with a C compiler",
-)
+from tests.unit.doctor_machine import FakeMachine
 
 GROUPS = ("gpu", "python")
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The two libraries, compiled once."""
-    folder = tmp_path_factory.mktemp("driver")
-    compile_library(LIBCUDA, folder / "libcuda.so.1")
-    compile_library(LIBNVML, folder / "libnvidia-ml.so.1")
-    return folder
-
-
 @pytest.fixture
-def fake(tmp_path: Path, compiled: Path) -> FakeMachine:
-    """A machine with a GPU, its driver 580.95.05, and torch built for CUDA 13.0: nothing is wrong with it."""
-    machine = FakeMachine(tmp_path).with_gpu().with_torch("2.14.0+cu130", cuda="13.0")
-    shutil.copytree(compiled, machine.libraries, dirs_exist_ok=True)
-    return machine
+def fake(gpu_machine: FakeMachine) -> FakeMachine:
+    return gpu_machine
 
 
 def examined(fake: FakeMachine, **environment: str) -> list[Finding]:

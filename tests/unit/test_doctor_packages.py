@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelfetch.config import load
 from modelfetch.doctor import Rank, Severity, doctor
+from modelfetch.doctor.machine import Interpreter
 from modelfetch.doctor.probes.packages import read_packages
 from modelfetch.doctor.probes.torch_files import read_torch
 from tests.unit.doctor_machine import FakeMachine, errors, found
@@ -134,15 +135,37 @@ def test_byte_code_that_will_never_be_kept_is_a_warning_and_one_not_yet_written_
     assert "PYTHONDONTWRITEBYTECODE is set" in finding.title
 
 
-def test_an_active_environment_that_is_not_ours_is_told(fake: FakeMachine) -> None:
-    assert found(fake, "interpreter", VIRTUAL_ENV="/home/me/venv")["py.which"].severity is Severity.WARNING
-    for well in ({}, {"VIRTUAL_ENV": sys.prefix}, {"CONDA_PREFIX": sys.prefix}):
-        assert set(found(fake, "interpreter", **well)) == {"interpreter"}
-
-
 def test_an_old_pynvml_is_a_warning(fake: FakeMachine) -> None:
     assert "pynvml.old" in found(fake.with_package("pynvml", "11.5.3"), "packages")
 
 
 def test_a_pynvml_that_only_wraps_the_right_one_is_none(fake: FakeMachine) -> None:
     assert "pynvml.old" not in found(fake.with_package("pynvml", "12.0.0"), "packages")
+
+
+def test_what_conda_installed_and_pip_replaced_is_a_warning(fake: FakeMachine, tmp_path: Path) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    (tmp_path / "conda-meta/pytorch-2.5.1-py3.11_cuda12.4_0.json").write_text("{}")
+    (tmp_path / "conda-meta/numpy-2.3.0-py311h_0.json").write_text("{}")
+    fake.with_package("torch", "2.14.0+cu130").with_package("numpy", "2.3.0")
+    machine = replace(fake.machine(), interpreter=Interpreter("3.11.7", tmp_path))
+    (finding,) = [each for each in doctor(names=["packages"], machine=machine) if each.name == "py.dup"]
+    assert finding.severity is Severity.WARNING
+    assert finding.title == "conda installed torch 2.5.1, and something else replaced it by 2.14.0+cu130"
+
+
+def test_what_transformers_uses_where_it_is_there_is_in_its_own_table(fake: FakeMachine) -> None:
+    (fake.site / "transformers").mkdir()
+    table = "deps = {'kernels': 'kernels>=0.18.2,<0.19', 'timm': 'timm>=1.0', 'ruff': 'ruff==0.1'}\n"
+    (fake.site / "transformers/dependency_versions_table.py").write_text(table)
+    fake.with_package("transformers", "5.23.0").with_package("kernels", "0.20.0").with_package("ruff", "0.9")
+    findings = found(fake, "requirements")
+    assert set(findings) == {"tf.optional"}
+    assert findings["tf.optional"].title == "transformers uses kernels<0.19,>=0.18.2, and 0.20.0 is installed"
+
+
+def test_a_requirement_is_judged_for_the_python_that_is_looked_at(fake: FakeMachine) -> None:
+    fake.with_package("transformers", "4.46.0", 'tomli; python_version < "3.9"')
+    assert set(found(fake, "requirements")) == {"requirements"}
+    machine = replace(fake.machine(), interpreter=Interpreter("3.8.20", fake.home))
+    assert [each.name for each in doctor(names=["requirements"], machine=machine)] == ["tf.deps"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelfetch.doctor.checks import cuda, disk, gpu, network, packages, setup, system, torch
+from modelfetch.doctor.checks import cuda, disk, gpu, gpu_health, interpreter, network, packages, setup, system, torch
 from modelfetch.doctor.checks.check import Check
 from modelfetch.doctor.probes.endpoints import EndpointFacts
 from modelfetch.doctor.probes.native import TrialFacts
@@ -15,7 +15,9 @@ CHECKS: tuple[Check, ...] = (
     *disk.CHECKS,
     *setup.CHECKS,
     *gpu.CHECKS,
+    *gpu_health.CHECKS,
     *cuda.CHECKS,
+    *interpreter.CHECKS,
     *packages.CHECKS,
     *torch.CHECKS,
     *network.CHECKS,

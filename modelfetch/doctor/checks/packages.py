@@ -1,4 +1,4 @@
-"""Python and its packages: which interpreter, which versions, and whether they go together.
+"""The packages that run models: which versions, whether they go together, and whether they start fast.
 
 - What goes together is what the packages' own metadata says, not a table of ours.
 - Packages that only some models or some tools need are warnings; torch's and transformers' own needs are errors.
@@ -7,38 +7,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from modelfetch.doctor.checks.check import Check, note, well
-from modelfetch.doctor.checks.torch import NO_MODELS
+from modelfetch.doctor.checks.interpreter import NO_MODELS
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
 from modelfetch.doctor.machine import Machine
-from modelfetch.doctor.probes.packages import SHOWN, InterpreterFacts, PackageFacts
+from modelfetch.doctor.probes.packages import SHOWN, PackageFacts
 from modelfetch.doctor.tables import version
 
 # What a smoke test imports. What another package wants and lacks breaks that package only.
 _NEEDED_TO_RUN = {"torch", "torchvision", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface-hub"}
 
+_ABSENT = "it is not installed"
+
 _NAMES = {"torch": "torch.nvidia-libs", "torchvision": "torch.vision-mismatch", "torchaudio": "torch.vision-mismatch"}
-
-
-def check_interpreter(facts: Facts) -> list[Finding]:
-    interpreter = facts[InterpreterFacts]
-    if interpreter.is_active:
-        return [well("interpreter", f"python {interpreter.release}", executable=interpreter.executable)]
-    return [
-        Finding(
-            "py.which",
-            Severity.WARNING,
-            f"doctor runs in `{interpreter.prefix}`, and the active environment is `{interpreter.active}`",
-            {"executable": interpreter.executable},
-            rank=Rank.PACKAGES,
-            advice="What is said here about packages is about the first one.",
-            fix=(f'"{interpreter.active}/bin/python" -m pip install modelfetch',),
-            verify=f'"{interpreter.active}/bin/python" -m modelfetch doctor interpreter',
-        )
-    ]
 
 
 def check_packages(facts: Facts) -> list[Finding]:
@@ -58,6 +42,19 @@ def check_packages(facts: Facts) -> list[Finding]:
             verify="modelfetch doctor packages",
         )
         for name, versions in sorted(packages.duplicates.items())
+    ]
+    findings += [
+        Finding(
+            "py.dup",
+            Severity.WARNING,
+            f"conda installed {name} {release}, and something else replaced it by {packages.versions[name]}",
+            {"conda": release, "found": packages.versions[name]},
+            rank=Rank.PACKAGES,
+            advice="The next `conda install` may bring parts of the old one back; use one of the two for it.",
+            fix=(f"conda remove --force {name} && python -m pip install --force-reinstall --no-deps {name}",),
+            verify="modelfetch doctor packages",
+        )
+        for name, release in sorted(packages.conda.items())
     ]
     if "torch" in packages.versions:
         findings += [
@@ -97,29 +94,56 @@ def check_requirements(facts: Facts) -> list[Finding]:
             verify="modelfetch doctor requirements",
         )
         for name in packages.requirements
-        for requirement, found in _unmet(packages, name)
+        for requirement, found in _unmet(packages, packages.requirements[name], facts[Machine])
+    ]
+    findings += [
+        Finding(
+            "tf.optional",
+            Severity.WARNING,
+            f"transformers uses {requirement}, and {found}",
+            {"requirement": requirement},
+            rank=Rank.PACKAGES,
+            fix=(f'python -m pip install "{requirement}"',),
+            verify="modelfetch doctor requirements",
+        )
+        for requirement, found in _unmet(packages, packages.optional, facts[Machine])
+        if found != _ABSENT and not any(finding.evidence.get("requirement") == requirement for finding in findings)
     ]
     return findings or [well("requirements", "the installed versions go together")]
 
 
-def _unmet(packages: PackageFacts, name: str) -> Iterator[tuple[str, str]]:
-    """What `name` requires and does not get: the requirement, and what there is instead."""
+def _unmet(packages: PackageFacts, texts: Iterable[str], machine: Machine) -> Iterator[tuple[str, str]]:
+    """Which of the requirements are not met: the requirement, and what there is instead."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    for text in packages.requirements[name]:
+    for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker and not requirement.marker.evaluate(_marker_values(machine)):
             continue
         wanted = f"{requirement.name}{requirement.specifier}"
         installed = packages.versions.get(canonicalize_name(requirement.name))
         if installed is None:
-            yield wanted, "it is not installed"
+            yield wanted, _ABSENT
         elif not requirement.specifier.contains(installed, prereleases=True):
             yield wanted, f"{installed} is installed"
+
+
+def _marker_values(machine: Machine) -> dict[str, str]:
+    """What a requirement's condition is about, for the Python that is looked at and not for the one that looks."""
+    interpreter = machine.interpreter
+    if not interpreter.release:
+        return {"extra": ""}
+    return {
+        "extra": "",
+        "python_version": ".".join(interpreter.release.split(".")[:2]),
+        "python_full_version": interpreter.release,
+        "implementation_name": interpreter.implementation,
+        "platform_machine": machine.architecture,
+    }
 
 
 def check_byte_code(facts: Facts) -> list[Finding]:
@@ -146,7 +170,6 @@ def check_byte_code(facts: Facts) -> list[Finding]:
 
 
 CHECKS = (
-    Check("interpreter", "python", "which Python this is", (InterpreterFacts,), ("py.which",), check_interpreter),
     Check(
         "packages",
         "python",
@@ -160,7 +183,7 @@ CHECKS = (
         "python",
         "whether the installed versions go together",
         (PackageFacts,),
-        ("py.deps", "tf.deps", "torch.nvidia-libs", "torch.vision-mismatch"),
+        ("py.deps", "tf.deps", "tf.optional", "torch.nvidia-libs", "torch.vision-mismatch"),
         check_requirements,
     ),
     Check("byte-code", "python", "whether byte code is kept", (PackageFacts,), ("py.bytecode",), check_byte_code),

@@ -13,6 +13,7 @@ from typing import Any
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.checks.cuda import driver_release
 from modelfetch.doctor.checks.gpu import NO_CUDA, PROVE_CUDA
+from modelfetch.doctor.checks.interpreter import NO_MODELS
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
 from modelfetch.doctor.machine import Machine
@@ -30,16 +31,15 @@ from modelfetch.doctor.tables import (
     written,
 )
 
-NO_MODELS = "models cannot be run"
-
 # A product of 32-bit numbers differs by rounding; a tensor core that rounds its inputs differs this much at most.
 _LARGEST_DIFFERENCE = 0.01
 
-_IMPORT_HINTS = {
+_HINTS = {
     "undefined symbol": "Its parts are of different builds.",
     "libcudnn": "A package of CUDA libraries is missing or of another version.",
     "GLIBC_": "It was built for a newer system than this one.",
     "CXXABI": "An older libstdc++ stands before the system's own.",
+    "PTX": "The GPU is newer than the build, and the driver too old to translate for it: a newer driver does.",
 }
 
 
@@ -147,7 +147,8 @@ def _no_code(device: CudaDevice, facts: Facts) -> Finding:
 
 def check_trial(facts: Facts) -> list[Finding]:
     torch, trial, hardware = facts[TorchFacts], facts[TrialFacts], facts[HardwareFacts]
-    if torch.folder is None:
+    # A Python that does not start was not tried.
+    if torch.folder is None or trial == TrialFacts():
         return []
     if trial.import_error or trial.version is None:
         return [_not_importable(trial)]
@@ -175,7 +176,7 @@ def _wrong_product(trial: Mapping[str, Any]) -> str | None:
 
 def _not_importable(trial: TrialFacts) -> Finding:
     error = trial.import_error or trial.last_words or trial.ended
-    hint = next((text for sign, text in _IMPORT_HINTS.items() if sign in error), "")
+    hint = next((text for sign, text in _HINTS.items() if sign in error), "")
     if trial.ended == "SIGILL":
         hint = "It was built for a newer processor than this one."
     release = version(trial.version or "")
@@ -200,6 +201,7 @@ def _trial_fault(name: str, title: str, trial: TrialFacts, severity: Severity = 
         {"ended": trial.ended, "warnings": list(trial.warnings), "trials": [dict(result) for result in trial.trials]},
         effect=NO_CUDA,
         rank=Rank.TRIAL,
+        advice=next((hint for sign, hint in _HINTS.items() if sign in title), ""),
         verify=PROVE_CUDA,
     )
 

@@ -1,13 +1,25 @@
 """Asks NVIDIA's management library about the driver and the GPUs. Run as a script in a process of its own.
 
-Writes a line of JSON for each thing as soon as it is known, so that what was learned survives an abort.
+Writes a line of JSON for each thing as soon as it is known, so that what was learned survives an abort. What an older
+library has no function for, or a GPU does not support, is left out.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import struct
 import sys
+
+_UNCORRECTED = 1  # NVML_MEMORY_ERROR_TYPE_UNCORRECTED
+_VOLATILE, _AGGREGATE = 0, 1  # since the driver was loaded; since the GPU was made
+
+# nvmlGpuFabricInfo_t: 16 bytes of identity, a status, a clique, and one byte of state.
+_FABRIC_STATE_AT = 24
+# nvmlGridLicensableFeatures_t: whether there are any, how many, then the first one's code and state.
+_LICENCES = "=iIII"
+# More than any of these structures, so that a library which knows a longer one writes into nothing else.
+_ROOM = 4096
 
 
 class Memory(ctypes.Structure):
@@ -21,6 +33,18 @@ def tell(**facts: object) -> None:
     sys.stdout.flush()
 
 
+def did(nvml: ctypes.CDLL, function: str, *arguments: object) -> bool:
+    """Whether the library has this function and it succeeded."""
+    call = getattr(nvml, function, None)
+    return call is not None and call(*arguments) == 0
+
+
+def number(nvml: ctypes.CDLL, function: str, *arguments: object) -> int | None:
+    """What a function that fills one number says."""
+    value = ctypes.c_ulonglong()
+    return value.value if did(nvml, function, *arguments, ctypes.byref(value)) else None
+
+
 def device(nvml: ctypes.CDLL, index: int) -> dict[str, object]:
     handle = ctypes.c_void_p()
     nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
@@ -28,14 +52,58 @@ def device(nvml: ctypes.CDLL, index: int) -> dict[str, object]:
     nvml.nvmlDeviceGetName(handle, name, 96)
     memory = Memory()
     nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
-    mode = ctypes.c_int()
-    nvml.nvmlDeviceGetComputeMode(handle, ctypes.byref(mode))
     return {
         "name": name.value.decode(errors="replace"),
         "memory_bytes": memory.total,
         "memory_used_bytes": memory.used,
-        "compute_mode": mode.value,
+        "compute_mode": number(nvml, "nvmlDeviceGetComputeMode", handle) or 0,
+        "health": {name: value for name, value in health(nvml, handle).items() if value is not None},
     }
+
+
+def health(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> dict[str, int | None]:
+    """What wears out, what slows down, and what is divided."""
+    mig, pending = ctypes.c_uint(), ctypes.c_uint()
+    has_mig = did(nvml, "nvmlDeviceGetMigMode", handle, ctypes.byref(mig), ctypes.byref(pending))
+    rows = [ctypes.c_uint() for _ in range(4)]
+    has_rows = did(nvml, "nvmlDeviceGetRemappedRows", handle, *map(ctypes.byref, rows))
+    return {
+        "mig": mig.value if has_mig else None,
+        "mig_instances": instances(nvml, handle) if has_mig and mig.value else None,
+        "ecc_volatile": number(nvml, "nvmlDeviceGetTotalEccErrors", handle, _UNCORRECTED, _VOLATILE),
+        "ecc_aggregate": number(nvml, "nvmlDeviceGetTotalEccErrors", handle, _UNCORRECTED, _AGGREGATE),
+        "remap_pending": rows[2].value if has_rows else None,
+        "remap_failed": rows[3].value if has_rows else None,
+        "throttle": number(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", handle),
+        "pcie_width": number(nvml, "nvmlDeviceGetCurrPcieLinkWidth", handle),
+        "pcie_width_max": number(nvml, "nvmlDeviceGetMaxPcieLinkWidth", handle),
+        "persistence": number(nvml, "nvmlDeviceGetPersistenceMode", handle),
+        "virtualisation": number(nvml, "nvmlDeviceGetVirtualizationMode", handle),
+        "licensed": licensed(nvml, handle),
+        "fabric": fabric(nvml, handle),
+    }
+
+
+def instances(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> int:
+    """How many MIG instances this GPU is divided into."""
+    most = number(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle) or 0
+    part = ctypes.c_void_p()
+    function = "nvmlDeviceGetMigDeviceHandleByIndex"
+    return sum(did(nvml, function, handle, index, ctypes.byref(part)) for index in range(min(most, 64)))
+
+
+def fabric(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> int | None:
+    room = ctypes.create_string_buffer(_ROOM)
+    return room.raw[_FABRIC_STATE_AT] if did(nvml, "nvmlDeviceGetGpuFabricInfo", handle, room) else None
+
+
+def licensed(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> int | None:
+    """Whether a virtual GPU has its licence; None for one that needs none."""
+    room = ctypes.create_string_buffer(_ROOM)
+    if not did(nvml, "nvmlDeviceGetGridLicensableFeatures_v4", handle, room):
+        return None
+    is_supported, _count, _code, state = struct.unpack_from(_LICENCES, room)
+    return int(state > 0) if is_supported else None
 
 
 def main() -> None:

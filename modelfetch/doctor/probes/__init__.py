@@ -12,6 +12,8 @@ from modelfetch.doctor.facts import Probe
 from modelfetch.doctor.probes.credentials import CredentialFacts, read_credentials
 from modelfetch.doctor.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
 from modelfetch.doctor.probes.hardware import HardwareFacts, read_hardware
+from modelfetch.doctor.probes.interpreter import InterpreterFacts, read_interpreter
+from modelfetch.doctor.probes.kernel_log import KernelLogFacts, read_kernel_log
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
 from modelfetch.doctor.probes.native import (
     NATIVE_LIMIT_S,
@@ -23,7 +25,7 @@ from modelfetch.doctor.probes.native import (
     read_nvml,
     read_trial,
 )
-from modelfetch.doctor.probes.packages import InterpreterFacts, PackageFacts, read_interpreter, read_packages
+from modelfetch.doctor.probes.packages import PackageFacts, read_packages
 from modelfetch.doctor.probes.storage import StorageFacts, read_storage
 from modelfetch.doctor.probes.toolkit import ToolkitFacts, read_toolkit
 from modelfetch.doctor.probes.torch_files import TorchFacts, read_torch
@@ -40,6 +42,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(StorageFacts, read_storage),
     Probe(CredentialFacts, read_credentials),
     Probe(HardwareFacts, read_hardware),
+    Probe(KernelLogFacts, read_kernel_log),
     Probe(ToolkitFacts, read_toolkit),
     Probe(InterpreterFacts, read_interpreter),
     Probe(PackageFacts, read_packages, 20.0),

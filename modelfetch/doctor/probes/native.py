@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from modelfetch.config import Settings
@@ -12,6 +14,9 @@ from modelfetch.doctor.machine import Machine
 
 # Without persistence mode each GPU takes seconds to wake, and there may be sixteen of them.
 NATIVE_LIMIT_S = 20.0
+
+# The driver is the same for every Python, and the one that is looked at may be broken.
+_OWN_PYTHON = Path(sys.executable)
 
 # A cold import of torch that compiles its byte code was measured at 25 s on an idle machine.
 TRIAL_LIMIT_S = 180.0
@@ -40,10 +45,13 @@ class CudaFacts:
 
 @dataclass(frozen=True)
 class NvmlDevice:
+    """A GPU as NVML shows it; `health` has the numbers that this GPU and this driver have (see `child/nvml`)."""
+
     name: str
     memory_bytes: int
     memory_used_bytes: int
     compute_mode: int
+    health: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class TrialFacts:
 
 
 def read_cuda(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIMIT_S) -> CudaFacts:
-    answer = ask("cuda_driver", machine.python, machine.environment, limit_s=limit_s)
+    answer = ask("cuda_driver", _OWN_PYTHON, machine.environment, limit_s=limit_s)
     return CudaFacts(
         ended=answer.ended,
         library=_said(answer, "library", str),
@@ -82,7 +90,7 @@ def read_cuda(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIM
 
 
 def read_nvml(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIMIT_S) -> NvmlFacts:
-    answer = ask("nvml", machine.python, machine.environment, limit_s=limit_s)
+    answer = ask("nvml", _OWN_PYTHON, machine.environment, limit_s=limit_s)
     return NvmlFacts(
         ended=answer.ended,
         library_error=_said(answer, "library_error", str),
@@ -93,6 +101,8 @@ def read_nvml(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIM
 
 
 def read_trial(machine: Machine, _settings: Settings) -> TrialFacts:
+    if machine.interpreter.problem is not None:
+        return TrialFacts()
     answer = ask("torch_trial", machine.python, machine.environment, limit_s=TRIAL_LIMIT_S, isolated=False)
     return TrialFacts(
         ended=answer.ended,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelfetch.config import Settings
 from modelfetch.doctor.machine import Machine
+from modelfetch.doctor.probes.source_files import assignments
 from modelfetch.doctor.tables import Version, build_capabilities, version
 
 _TABLE = "PYTORCH_RELEASES_CODE_CC"
@@ -54,7 +55,7 @@ def read_torch(machine: Machine, _settings: Settings) -> TorchFacts:
 def _constants(file: Path) -> dict[str, str | None]:
     """The names that a module sets to a text or to None."""
     constants: dict[str, str | None] = {}
-    for name, value in _assignments(file):
+    for name, value in assignments(file):
         if isinstance(value, ast.Constant) and (value.value is None or isinstance(value.value, str)):
             constants[name] = value.value
     return constants
@@ -62,7 +63,7 @@ def _constants(file: Path) -> dict[str, str | None]:
 
 def _capabilities(file: Path, cuda: str, architecture: str) -> tuple[int, ...]:
     known = build_capabilities(version(cuda), architecture)
-    table = next((value for name, value in _assignments(file) if name == _TABLE), None)
+    table = next((value for name, value in assignments(file) if name == _TABLE), None)
     if table is None:
         return known
     try:
@@ -70,17 +71,3 @@ def _capabilities(file: Path, cuda: str, architecture: str) -> tuple[int, ...]:
         return tuple(sorted(shipped[cuda][architecture]))
     except (ValueError, KeyError, TypeError):
         return known
-
-
-def _assignments(file: Path) -> list[tuple[str, ast.expr]]:
-    try:
-        module = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return []
-    found = []
-    for statement in module.body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-            found.append((statement.target.id, statement.value))
-        elif isinstance(statement, ast.Assign):
-            found += [(target.id, statement.value) for target in statement.targets if isinstance(target, ast.Name)]
-    return found
