@@ -164,7 +164,9 @@ def _listed(path: str, item: Mapping[str, Any]) -> Entry:
     sha256 = check_digest(item.get("lfs_sha256"), kind="sha256")
     if sha256 is not None:
         return Entry(path, item.get("lfs_size", item["size"]), Digests(sha256=sha256), lfs=True)
-    return Entry(path, item["size"], Digests(git_sha1=check_digest(item.get("blob_id"), kind="git_sha1")))
+    # Of a file that is in Xet the id in git is its pointer's, not its content's.
+    git_sha1 = None if item.get("xet_hash") else check_digest(item.get("blob_id"), kind="git_sha1")
+    return Entry(path, item["size"], Digests(git_sha1=git_sha1))
 
 
 def _names(folder: Path) -> Iterator[Path]:

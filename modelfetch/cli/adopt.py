@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one for each option
 def _places(paths: tuple[Path, ...], settings: Settings) -> tuple[Place, ...]:
     from modelfetch.adopt import known_places, place_at
 
-    return tuple(map(place_at, paths)) if paths else known_places(settings)
+    return tuple(dict.fromkeys(map(place_at, paths))) if paths else known_places(settings)
 
 
 def _name(text: str | None) -> Reference | None:

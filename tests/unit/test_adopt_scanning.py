@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,21 @@ class TestHuggingFace:
         huggingface_cache(tmp_path, FILES, tree=FILES)
         write(tmp_path / f"models--own--name/trees/{COMMIT}.json", damage)
         assert only(scan(tmp_path)).listing is None
+
+    def test_the_git_id_of_a_pointer_is_no_claim(self, tmp_path: Path) -> None:
+        huggingface_cache(tmp_path, FILES, tree={"config.json": b"{}"})
+        tree = tmp_path / f"models--own--name/trees/{COMMIT}.json"
+        document = json.loads(tree.read_bytes())
+        document["files"]["model.safetensors"] = {"size": 200_000, "blob_id": "0" * 40, "xet_hash": "ab" * 32}
+        write(tree, json.dumps(document).encode())
+        found = {found.path: found.claim for found in only(scan(tmp_path)).files}
+        assert found["model.safetensors"] == Digests(digests_of(FILES["model.safetensors"]).sha256)
+        listing = only(scan(tmp_path)).listing
+        assert listing is not None
+        assert {entry.path: bool(entry.digests) for entry in listing} == {
+            "config.json": True,
+            "model.safetensors": False,
+        }
 
     def test_a_file_that_its_listing_does_not_have_is_refused(self, tmp_path: Path) -> None:
         huggingface_cache(tmp_path, FILES, tree={"config.json": b"{}", "model.safetensors": bytes(300_000)})
