@@ -14,12 +14,15 @@ from modelfetch.units import format_bytes, format_duration
 
 __all__ = ["format_bytes", "format_duration", "print_json", "print_table", "printable", "say"]
 
+# Beyond what JSON escapes by itself: other controls, signs that turn the direction of a line, halves of pairs.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Any) -> None:
-    """The one document of `--json`."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """The one document of `--json`. Nothing that a stranger wrote in it commands a terminal or cannot be printed."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    click.echo(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

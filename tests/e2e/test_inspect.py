@@ -240,6 +240,14 @@ def test_what_a_model_cannot_be_asked_is_said(kind: str, questions: Any, said: s
         asked(tiny(kind, tmp_path), **questions)
 
 
+def test_random_numbers_never_answer_in_the_place_of_weights(tmp_path: Path) -> None:
+    folder = tiny("chat", tmp_path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3, "layer_types": None}), "utf-8")
+    with pytest.raises(SmokeError, match=r"failed while loading its weights: \d+ of its weights are not in the files"):
+        asked(folder, next=TEXT)
+
+
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(SmokeError, match="gave no answer in"):
         ask(inspect(tiny("chat", tmp_path)), Questions(tokens=("a",)), Permission(timeout_s=0.01))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelfetch.cli import run
 from modelfetch.cli._inspect_report import render
 from modelfetch.inspect import Subject
 from modelfetch.inspect.inspection import read_inspection
@@ -74,6 +75,18 @@ def test_what_a_terminal_would_act_on_is_written_out(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\\x1b]0;owned\\x07\\u{202e}" in text
+
+
+def test_a_document_has_what_could_not_be_printed_as_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b\x9b31m\u202e\ud83d 你"
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": evil}), encoding="utf-8")
+    assert run(["inspect", str(tmp_path), "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert not set("\x1b\x9b\u202e\ud83d") & set(printed)
+    assert "你" in printed
+    assert json.loads(printed)["purpose"]["model_type"] == evil
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "special_tokens_map.json", "config.json"])

@@ -1,7 +1,11 @@
-"""The one error of this process that is about the question and not about the model."""
+"""The errors of this process itself: about a question, and about a model that would answer with nonsense."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
     """This cannot be asked of this model; the message is the whole sentence."""
+
+
+class Incomplete(Exception):
+    """Weights are not in the files, and random numbers would answer in their place."""

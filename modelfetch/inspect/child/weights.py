@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from modelfetch.inspect.answers import Likely, Next, Occurrence, RanOn, Vectors
-from modelfetch.inspect.child.refusing import Refused
+from modelfetch.inspect.child.refusing import Incomplete, Refused
 from modelfetch.inspect.child.tokens import Pieces
 from modelfetch.inspect.request import Request
 from modelfetch.model.child import loading, machine
@@ -26,7 +26,9 @@ class Asked:
     def __init__(self, request: Request, exercise: Exercise, pieces: Pieces) -> None:
         placed = _place(request.wish, exercise)
         self.ran_on = RanOn(placed.device, placed.device_reason, placed.dtype, placed.dtype_reason)
-        self._model = loading.load_model(request.folder, exercise, placed).model
+        loaded = loading.load_model(request.folder, exercise, placed)
+        _check_whole(loaded)
+        self._model = loaded.model
         self._cut_at, self._notes = request.cut_at, request.notes
         self._kind, self._pooling = exercise.kind, exercise.pooling
         self._pieces, self._tokenizer = pieces, pieces.tokenizer
@@ -121,6 +123,15 @@ class Asked:
         limit = getattr(config, "max_position_embeddings", None)
         if isinstance(limit, int) and limit < length:
             raise Refused(f"the text has {length} tokens, and the model reads {limit} at once")
+
+
+def _check_whole(loaded: loading.LoadedModel) -> None:
+    """transformers fills what is missing with random numbers and goes on. No answer here goes through a pooler."""
+    absent = [*loaded.keys["missing_keys"], *(name for name, *_ in loaded.keys["mismatched_keys"])]
+    if absent := sorted(name for name in absent if "pooler." not in name):
+        raise Incomplete(
+            f"{len(absent)} of its weights are not in the files or have another shape, `{absent[0]}` first"
+        )
 
 
 def _check_numbers(output: Any) -> None:
