@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +238,25 @@ def test_a_reply_that_does_not_stop_is_ended_with_its_process_at_the_second_inte
         next(told)
     assert not psutil.pid_exists(child_pid)
     assert not talk.is_loaded
+
+
+def test_an_interruption_in_the_middle_of_a_question_comes_after_it(opened: Opening) -> None:
+    talk = opened("""
+        say(ready)
+        beginning = os.read(0, 100)
+        # The rest does not fit into a pipe, so whoever writes it is in the middle of that.
+        os.kill(os.getppid(), signal.SIGUSR1)
+        ask = from_line(beginning + sys.stdin.buffer.readline())
+        stop = hear()
+        say(Began(ask.number, "", 3), Wrote(ask.number, f"{len(ask.messages[-1].content)} {stop.number}", False))
+        say(Ended(ask.number, "stop", 1, 0.1, 0.2))
+    """)
+    state = State(talk.load())
+    before = signal.signal(signal.SIGUSR1, lambda *_: talk.interrupt())
+    try:
+        assert answer(asked(talk, "x" * 1_000_000, state)) == "1000000 1"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_interruption_between_two_replies_is_nobodys(opened: Opening) -> None:
