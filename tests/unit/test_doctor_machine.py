@@ -13,6 +13,7 @@ from modelfetch.doctor import Severity
 from modelfetch.doctor.checks.disk import check_file_system, check_space, check_writing
 from modelfetch.doctor.checks.system import check_open_files, check_shared_memory
 from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.probes.caches import QueueFacts
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
 from modelfetch.doctor.probes.storage import Place, StorageFacts, read_storage
 from modelfetch.store import Store
@@ -111,23 +112,27 @@ def test_the_file_system_is_that_of_the_nearest_mount(fake: FakeMachine) -> None
     [(100_000_000, Severity.ERROR), (4_000_000_000, Severity.WARNING), (6_000_000_000, Severity.OK)],
 )
 def test_little_room_is_a_warning_and_none_an_error(free: int, severity: Severity) -> None:
-    assert [finding.severity for finding in check_space(Facts([StorageFacts((place(free_bytes=free),))]))] == [severity]
+    assert [
+        finding.severity for finding in check_space(Facts([QueueFacts(), StorageFacts((place(free_bytes=free),))]))
+    ] == [severity]
 
 
 def test_only_the_stores_disk_keeps_models_from_being_pulled() -> None:
-    facts = Facts([StorageFacts((place(free_bytes=0), place("ModelScope cache", free_bytes=0, device=2)))])
+    facts = Facts(
+        [QueueFacts(), StorageFacts((place(free_bytes=0), place("ModelScope cache", free_bytes=0, device=2)))]
+    )
     assert [finding.effect for finding in check_space(facts)] == ["no model can be pulled", ""]
 
 
 def test_few_inodes_are_a_warning_and_an_unknown_number_is_not() -> None:
-    (finding,) = check_space(Facts([StorageFacts((place(free_inodes=10),))]))
+    (finding,) = check_space(Facts([QueueFacts(), StorageFacts((place(free_inodes=10),))]))
     assert finding.name == "disk.inodes"
-    (finding,) = check_space(Facts([StorageFacts((place(free_inodes=None),))]))
+    (finding,) = check_space(Facts([QueueFacts(), StorageFacts((place(free_inodes=None),))]))
     assert finding.severity is Severity.OK
 
 
 def test_places_on_one_disk_are_told_once_and_a_split_is_information() -> None:
-    together = Facts([StorageFacts((place(), place("Hugging Face cache")))])
+    together = Facts([QueueFacts(), StorageFacts((place(), place("Hugging Face cache")))])
     assert len(check_space(together)) == 1
     assert [finding.name for finding in check_file_system(together)] == ["file-system"]
     apart = Facts([StorageFacts((place(), place("Hugging Face cache", device=2)))])

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelfetch.doctor.checks import cuda, disk, gpu, gpu_health, interpreter, network, packages, setup, system, torch
+from modelfetch.doctor.checks import (
+    caches,
+    cuda,
+    disk,
+    gpu,
+    gpu_health,
+    interpreter,
+    models,
+    network,
+    packages,
+    setup,
+    system,
+    torch,
+)
 from modelfetch.doctor.checks.check import Check
 from modelfetch.doctor.probes.endpoints import EndpointFacts
 from modelfetch.doctor.probes.native import TrialFacts
@@ -20,6 +33,8 @@ CHECKS: tuple[Check, ...] = (
     *interpreter.CHECKS,
     *packages.CHECKS,
     *torch.CHECKS,
+    *models.CHECKS,
+    *caches.CHECKS,
     *network.CHECKS,
     *torch.DEEP_CHECKS,
 )

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
+from modelfetch.doctor.probes.caches import QueueFacts
 from modelfetch.doctor.probes.storage import Place, StorageFacts
 from modelfetch.store.store import VERSION_FILE
 
@@ -26,7 +27,8 @@ _NETWORK_FILE_SYSTEMS = re.compile(r"nfs.*|cifs|smb.*|9p|fuse\..*|drvfs|lustre|g
 
 
 def check_space(facts: Facts) -> list[Finding]:
-    findings = []
+    store, queue = facts[StorageFacts].places[0], facts[QueueFacts]
+    findings = [_too_full(store, queue)] if queue.missing_bytes > store.free_bytes else []
     for place in _one_per_device(facts[StorageFacts].places):
         evidence = {"path": str(place.path), "free_bytes": place.free_bytes, "free_inodes": place.free_inodes}
         title = f"the disk of the {place.role} (`{place.path}`) has {place.free_bytes / 1e9:.1f} GB free"
@@ -59,6 +61,20 @@ def check_space(facts: Facts) -> list[Finding]:
         else:
             findings.append(well("space", f"{place.free_bytes / 1e9:.1f} GB free for the {place.role}", **evidence))
     return findings
+
+
+def _too_full(store: Place, queue: QueueFacts) -> Finding:
+    return Finding(
+        "disk.queue",
+        Severity.WARNING,
+        f"the store's disk has {store.free_bytes / 1e9:.1f} GB free, and what has begun to arrive wants"
+        f" {queue.missing_bytes / 1e9:.1f} GB more",
+        {"free_bytes": store.free_bytes, "missing_bytes": queue.missing_bytes},
+        rank=Rank.DISK,
+        advice="Make room, or prune what is not wanted any more.",
+        fix=("modelfetch prune --dry-run",),
+        verify="modelfetch doctor space",
+    )
 
 
 def check_writing(facts: Facts) -> list[Finding]:
@@ -184,7 +200,14 @@ CHECKS = (
     Check(
         "writing", "disk", "whether models can be written", (StorageFacts,), ("fs.writable", "fs.owner"), check_writing
     ),
-    Check("space", "disk", "room for models", (StorageFacts,), ("disk.low", "disk.inodes"), check_space),
+    Check(
+        "space",
+        "disk",
+        "room for models, and for the downloads that have begun",
+        (StorageFacts, QueueFacts),
+        ("disk.low", "disk.inodes", "disk.queue"),
+        check_space,
+    ),
     Check(
         "file-system",
         "disk",

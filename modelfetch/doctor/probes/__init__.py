@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from modelfetch.doctor.facts import Probe
+from modelfetch.doctor.probes.caches import CACHES_LIMIT_S, CacheFacts, QueueFacts, read_caches, read_queue
 from modelfetch.doctor.probes.credentials import CredentialFacts, read_credentials
 from modelfetch.doctor.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
 from modelfetch.doctor.probes.hardware import HardwareFacts, read_hardware
 from modelfetch.doctor.probes.interpreter import InterpreterFacts, read_interpreter
 from modelfetch.doctor.probes.kernel_log import KernelLogFacts, read_kernel_log
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
+from modelfetch.doctor.probes.models import MODELS_LIMIT_S, ModelFacts, read_models
 from modelfetch.doctor.probes.native import (
     NATIVE_LIMIT_S,
     TRIAL_LIMIT_S,
@@ -38,6 +40,9 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
+    Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S),
+    Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S),
+    Probe(QueueFacts, read_queue),
     Probe(LimitFacts, read_limits),
     Probe(StorageFacts, read_storage),
     Probe(CredentialFacts, read_credentials),

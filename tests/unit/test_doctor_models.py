@@ -1,0 +1,200 @@
+"""What doctor tells of models: those in the store, by their files alone, and what lies about in other tools' caches."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfetch.config import load
+from modelfetch.doctor import Finding, Severity
+from modelfetch.doctor.checks.caches import check_caches
+from modelfetch.doctor.checks.disk import check_space
+from modelfetch.doctor.checks.models import check_models
+from modelfetch.doctor.facts import Facts
+from modelfetch.doctor.probes.caches import CacheFacts, QueueFacts, read_caches, read_queue
+from modelfetch.doctor.probes.hardware import HardwareFacts
+from modelfetch.doctor.probes.limits import LimitFacts
+from modelfetch.doctor.probes.models import ModelFacts, StoredModel, read_models
+from modelfetch.doctor.probes.native import CudaDevice, CudaFacts, NvmlFacts
+from modelfetch.doctor.probes.storage import Place, StorageFacts
+from modelfetch.doctor.probes.torch_files import TorchFacts
+from modelfetch.model.kind import Exercise, Kind
+from modelfetch.store import Store
+from tests.conftest import safetensors_bytes
+from tests.other_tools import huggingface_cache, older_modelscope_repository, write
+from tests.stored import bring, manifest_of
+from tests.unit.doctor_machine import FakeMachine, found
+
+CLASSES = (
+    'MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict([("llama", "LlamaForCausalLM")])\n'
+    'MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES = OrderedDict([("llava", "LlavaForConditionalGeneration")])\n'
+)
+QUANTISERS = 'AUTO_QUANTIZATION_CONFIG_MAPPING = {"awq": A, "gptq": B}\n'
+LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+WEIGHTS = {"model.safetensors": safetensors_bytes({"a.weight": bytes(400)})}
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    """A machine with a transformers that knows a few models; nothing in the store."""
+    machine = FakeMachine(tmp_path)
+    package = machine.site / "transformers"
+    write(package / "__init__.py", b"raise SystemExit('doctor must not import this')\n")
+    write(package / "models/auto/modeling_auto.py", CLASSES.encode())
+    write(package / "models/auto/auto_mappings.py", b'CONFIG_MAPPING_NAMES = {"llama": "LlamaConfig"}\n')
+    write(package / "quantizers/auto.py", QUANTISERS.encode())
+    return machine
+
+
+def stored(fake: FakeMachine, config: dict[str, Any] | None, repo: str = "own/name", **files: bytes) -> None:
+    store = Store.open(fake.home / "store")
+    content = {**WEIGHTS, **{name.replace("__", "."): data for name, data in files.items()}}
+    if config is not None:
+        content["config.json"] = json.dumps(config).encode()
+    bring(store, content, manifest_of(content, repo=repo))
+
+
+def faults(findings: dict[str, Finding]) -> set[str]:
+    return {name for name, finding in findings.items() if finding.severity not in {Severity.OK, Severity.INFO}}
+
+
+def test_a_model_that_what_is_installed_can_run_is_well(fake: FakeMachine) -> None:
+    stored(fake, LLAMA)
+    findings = found(fake, "models")
+    assert findings["models"].title == "1 of 1 models in the store can be run as they are"
+    assert set(findings) == {"models", "caches"}
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "fix"),
+    [
+        (
+            {"model_type": "new", "architectures": ["NewForCausalLM"], "transformers_version": "5.30.0"},
+            "tf.old",
+            "python -m pip install -U 'transformers>=5.30.0'",
+        ),
+        (
+            {**LLAMA, "quantization_config": {"quant_method": "awq"}},
+            "quant.backend",
+            "python -m pip install gptqmodel",
+        ),
+        ({**LLAMA, "quantization_config": {"quant_method": "exl3"}}, "quant.unknown", None),
+    ],
+)
+def test_a_model_that_cannot_be_run_here_is_a_warning_with_what_changes_it(
+    fake: FakeMachine, config: dict[str, Any], name: str, fix: str | None
+) -> None:
+    stored(fake, config)
+    findings = found(fake, "models")
+    assert faults(findings) == {name}
+    assert findings[name].title.startswith("`own/name")
+    assert findings[name].fix == ((fix,) if fix else ())
+    assert findings["models"].evidence == {"models": 1, "fine": 0}
+
+
+def test_code_that_comes_with_a_model_is_information_and_is_named(fake: FakeMachine) -> None:
+    config = {"model_type": "own", "architectures": ["OwnForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.Own"}}
+    stored(fake, config, modeling_own__py=b"print('it ran')\n")
+    finding = found(fake, "models")["tf.remote-code"]
+    assert (finding.severity, "modeling_own.py" in finding.evidence) == (Severity.INFO, True)
+
+
+def test_a_tokenizer_and_pictures_that_nothing_reads_are_warnings(fake: FakeMachine) -> None:
+    stored(fake, LLAMA, tokenizer__model=b"spm")
+    assert found(fake, "models")["sp.absent"].fix == ("python -m pip install sentencepiece",)
+    write(fake.site / "sentencepiece/__init__.py", b"")
+    assert faults(found(fake, "models")) == set()
+    stored(fake, {"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]}, repo="own/pictures")
+    assert found(fake, "models")["vlm.deps"].fix == ("python -m pip install pillow torchvision",)
+
+
+def test_a_damaged_model_is_told_with_the_command_that_repairs_it(fake: FakeMachine) -> None:
+    stored(fake, LLAMA, other__safetensors=b"<html>not weights</html>")
+    finding = found(fake, "models")["model.broken"]
+    assert finding.title.startswith("`own/name` is damaged, in `other.safetensors`: ")
+    assert finding.fix == ("modelfetch verify own/name --repair",)
+
+
+def test_models_without_a_transformers_are_counted(fake: FakeMachine) -> None:
+    stored(fake, LLAMA)
+    for file in sorted((fake.site / "transformers").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    (fake.site / "transformers").rmdir()
+    assert found(fake, "models")["models"].severity is Severity.INFO
+
+
+def test_models_for_which_time_is_short_are_counted(fake: FakeMachine) -> None:
+    stored(fake, LLAMA)
+    facts = read_models(fake.machine(), load(fake.environment), limit_s=-1.0)
+    assert (facts.models, facts.unread, facts.has_transformers) == ((), 1, True)
+
+
+def room(elements: int, *, free: int, gpu: int | None = None) -> list[Finding]:
+    """What is told of a model of so many weights on a machine with so much memory."""
+    plan = Exercise(Kind.CHAT, "LlamaForCausalLM", elements, 0, elements * 2, stored_dtype="bfloat16")
+    devices = () if gpu is None else (CudaDevice("NVIDIA L4", 89, gpu),)
+    values = [
+        ModelFacts((StoredModel("own/name", plan),), has_transformers=True),
+        CudaFacts(devices=devices),
+        NvmlFacts(),
+        TorchFacts(Path("torch"), "2.14.0", cuda="13.0"),
+        HardwareFacts((), None, frozenset({"nvidia0"} if devices else ()), (), False, False),
+        LimitFacts(cpus=2, memory_available_bytes=free),
+    ]
+    return check_models(Facts(values))
+
+
+def test_where_a_model_fits_is_told_with_what_it_needs_and_what_is_there() -> None:
+    assert [finding.name for finding in room(10**9, free=64 * 10**9, gpu=24 * 10**9)] == ["models"]
+    _, on_cpu = room(20 * 10**9, free=200 * 10**9, gpu=24 * 10**9)
+    assert (on_cpu.severity, on_cpu.title) == (
+        Severity.INFO,
+        "`own/name` needs 40.8 GB, the GPU has 24.0 GB free, so it runs on the CPU in float32",
+    )
+    _, nowhere = room(20 * 10**9, free=16 * 10**9, gpu=24 * 10**9)
+    assert (nowhere.name, nowhere.severity) == ("model.memory", Severity.WARNING)
+    assert "16.0 GB are free" in nowhere.title
+
+
+def test_what_lies_in_other_tools_caches_twice_and_in_halves_is_counted(fake: FakeMachine) -> None:
+    settings = load(fake.environment)
+    big = os.urandom(6 << 20)
+    huggingface_cache(settings.hf_cache, {"model.safetensors": big})
+    older_modelscope_repository(settings.modelscope_cache / "own/other", {"model.safetensors": big})
+    write(settings.hf_cache / "models--own--name/blobs/abc.incomplete", bytes(7))
+    facts = read_caches(fake.machine(), settings)
+    assert (facts.models, facts.orphans, facts.orphan_bytes, facts.is_known) == (2, 1, 7, True)
+    assert not (fake.home / "store").exists()
+    findings = found(fake, "caches")
+    assert findings["cache.orphans"].fix == ("modelfetch prune --orphans --dry-run",)
+    assert "cache.adoptable" in findings
+
+
+def test_only_much_that_could_be_freed_is_a_warning() -> None:
+    much = CacheFacts(repeated_bytes=3 * 10**9, orphan_bytes=5)
+    severities = {finding.name: finding.severity for finding in check_caches(Facts([much]))}
+    assert severities == {"cache.orphans": Severity.INFO, "cache.dup": Severity.WARNING}
+    (unknown,) = check_caches(Facts([CacheFacts(is_known=False)]))
+    assert unknown.severity is Severity.INFO
+
+
+def test_caches_beside_a_store_that_cannot_be_opened_are_left(fake: FakeMachine) -> None:
+    write(fake.home / "store/store-version", b"modelfetch store 99\n")
+    assert not read_caches(fake.machine(), load(fake.environment)).is_known
+
+
+def test_downloads_that_have_begun_and_do_not_fit_any_more_are_a_warning(fake: FakeMachine) -> None:
+    settings = load(fake.environment)
+    data = write(settings.home / "partial-v1" / ("ab" * 32) / "data", b"x" * 4096)
+    os.truncate(data, 50_000_000)
+    facts = read_queue(fake.machine(), settings)
+    assert facts.partials == 1
+    assert 49_000_000 < facts.missing_bytes < 50_000_000
+    here = Place("store", Path("/data"), True, 1, free_bytes=6 * 10**9)
+    findings = check_space(Facts([StorageFacts((here,)), QueueFacts(3, 7 * 10**9)]))
+    assert [finding.name for finding in findings] == ["disk.queue", "space"]
+    assert findings[0].title == "the store's disk has 6.0 GB free, and what has begun to arrive wants 7.0 GB more"
