@@ -15,8 +15,8 @@ from modelfetch.units import format_bytes
 if TYPE_CHECKING:
     from modelfetch.inspect import Inspection
     from modelfetch.inspect.architecture import Architecture, Part, Weight
-    from modelfetch.inspect.sizes import Sizes
     from modelfetch.inspect.special import SpecialToken
+    from modelfetch.model.sizes import Sizes
 
 _NAME_COLUMNS = 12
 # Parts of a model that nobody needs to see one by one; the JSON document has them all.

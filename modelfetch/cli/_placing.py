@@ -8,12 +8,12 @@ import click
 
 from modelfetch.errors import UsageError
 
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 def _checked(context: click.Context, option: click.Parameter, value: str) -> str:  # noqa: ARG001 - what click calls
     if not _DEVICE.fullmatch(value):
-        raise UsageError(f"`{value}` is no device", facts={"expected": "auto, cpu, cuda or cuda:N"})
+        raise UsageError(f"`{value}` is no device", facts={"expected": "auto, cpu, mps, cuda or cuda:N"})
     return value
 
 
@@ -21,7 +21,7 @@ device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
-    metavar="auto|cpu|cuda[:N]",
+    metavar="auto|cpu|mps|cuda[:N]",
     callback=_checked,
     help="Where to run.",
 )

@@ -22,7 +22,6 @@ from modelfetch.inspect.answers import Answers, Refused
 from modelfetch.inspect.inspection import Inspection, gguf_of
 from modelfetch.inspect.reading import read_sentence
 from modelfetch.inspect.request import Questions, Request
-from modelfetch.inspect.sizes import integer
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.folder import read_folder
@@ -30,6 +29,7 @@ from modelfetch.model.isolation import child_command, child_environment
 from modelfetch.model.kind import TRUST, Exercise, Kind, choose
 from modelfetch.model.placement import BASE_LIMIT_S, Wish, time_limit_s
 from modelfetch.model.quantisation import MODULES
+from modelfetch.model.sizes import integer
 from modelfetch.model.stack import require_stack
 from modelfetch.model.tables import read_tables
 from modelfetch.processes import Group, Streams, signal_of

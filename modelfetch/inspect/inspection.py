@@ -16,7 +16,12 @@ from modelfetch.inspect.architecture import Architecture, describe
 from modelfetch.inspect.memory import Held, Memory, estimate
 from modelfetch.inspect.purpose import PREDICTS, WRITES, Purpose, judge
 from modelfetch.inspect.reading import Papers, Template, read_papers
-from modelfetch.inspect.sizes import (
+from modelfetch.inspect.special import Tokens, read_gguf_tokens, read_tokens
+from modelfetch.model.contents import BrokenFile, ModelFolder
+from modelfetch.model.folder import read_folder
+from modelfetch.model.kind import loaded_files
+from modelfetch.model.quantisation import method_of
+from modelfetch.model.sizes import (
     Context,
     Sizes,
     context_of_config,
@@ -24,11 +29,6 @@ from modelfetch.inspect.sizes import (
     sizes_of_config,
     sizes_of_gguf,
 )
-from modelfetch.inspect.special import Tokens, read_gguf_tokens, read_tokens
-from modelfetch.model.contents import BrokenFile, ModelFolder
-from modelfetch.model.folder import read_folder
-from modelfetch.model.kind import loaded_files
-from modelfetch.model.quantisation import method_of
 
 # How much of a stranger's word is kept of one value.
 MAX_WORD = 200

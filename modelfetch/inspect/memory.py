@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelfetch.inspect.sizes import Sizes
 from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
+from modelfetch.model.sizes import Sizes
 
 # Bits of one weight; quantised types also store scales, which adds a few hundredths to a tenth.
 WEIGHT_BITS: Mapping[str, int] = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4}
@@ -61,15 +61,14 @@ def _cache(sizes: Sizes) -> Cache | None:
     if not layers:
         return None
     if sizes.latent_dimension:
-        numbers, how = sizes.latent_dimension, f"{sizes.latent_dimension} compressed numbers"
+        how = f"{sizes.latent_dimension} compressed numbers"
     elif sizes.key_value_heads and sizes.head_dimension:
-        numbers = 2 * sizes.key_value_heads * sizes.head_dimension
         how = f"2 (keys, values) × {sizes.key_value_heads} heads × {sizes.head_dimension} numbers"
     else:
         return None
     some = f" of {sizes.layers}" if sizes.layers != layers else ""
     others = f"; the other layers keep {sizes.sliding_window} tokens at most" if some and sizes.sliding_window else ""
     return Cache(
-        layers * numbers * CACHE_BYTES * CACHE_TOKENS,
+        sizes.cache_numbers * CACHE_BYTES * CACHE_TOKENS,
         f"{layers}{some} layers × {how} × {CACHE_BYTES} bytes × {CACHE_TOKENS} tokens{others}",
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelfetch.inspect.reading import Papers
-from modelfetch.inspect.sizes import text_config
 from modelfetch.model.contents import ModelFolder
+from modelfetch.model.sizes import text_config
 
 ROLES = ("bos", "eos", "pad", "unk", "mask", "cls", "sep")
 MAX_SPECIAL = 1000

@@ -14,6 +14,7 @@ from enum import StrEnum
 from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
 from modelfetch.model.headers import RECAST_DTYPES, Tensor
 from modelfetch.model.quantisation import method_of, refusal
+from modelfetch.model.sizes import sizes_of_config, sizes_of_gguf
 from modelfetch.model.tables import Tables
 
 # transformers parses a GGUF header in Python and dequantises everything in memory: minutes and gigabytes beyond this.
@@ -80,7 +81,8 @@ _AUTO_CLASSES = {
 class Exercise:
     """How to load a model and what to do with it. `class_name` is a class of transformers, an Auto class at need.
 
-    `float_elements` are weights that take the type the model runs in, `other_bytes` those that stay as they are stored.
+    `float_elements` are weights that take the type the model runs in, `other_bytes` those that stay as they are stored;
+    `cache_numbers` is what each token leaves in the cache of keys and values.
     """
 
     kind: Kind
@@ -97,6 +99,7 @@ class Exercise:
     instruct_name: bool = False
     pooling: str | None = None
     loss_excuse: str | None = None
+    cache_numbers: int = 0
 
 
 def choose(
@@ -157,6 +160,7 @@ def _choose_gguf(folder: ModelFolder, packages: frozenset[str]) -> Exercise | No
         weights="gguf",
         gguf_file=path,
         instruct_name=bool(INSTRUCT_NAME.search(f"{folder.name} {path}")),
+        cache_numbers=sizes_of_gguf(header.metadata).cache_numbers,
     )
 
 
@@ -272,6 +276,7 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         instruct_name=bool(INSTRUCT_NAME.search(folder.name)),
         pooling=pooling_of(folder),
         loss_excuse="it may write another language than English" if model_type in TRANSLATORS else None,
+        cache_numbers=sizes_of_config(folder.config).cache_numbers if kind in GENERATES else 0,
     )
 
 

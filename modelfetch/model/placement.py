@@ -1,6 +1,8 @@
 """Where a model is to run, in which type, within which limits: decided from what the machine has. Decides only.
 
 - A GPU is used where there is one that torch can use; otherwise the CPU, with one sentence that says why.
+- One GPU is better than several: a model is spread over all of them only where the first cannot hold it.
+- What counts against free memory is the weights, the cache of the tokens to come, and what the libraries take.
 - On the CPU weights run in float32, which every operation has; in bfloat16 only where memory is short.
 - What cannot fit is refused before anything is loaded; what may fit is tried.
 - Speed is no criterion: the time limit grows with the model, and a slow machine is no fault of the model.
@@ -32,24 +34,47 @@ SLOWEST_TOKEN_BYTES_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a run is reckoned to take of a device. `cache_bytes` are keys and values of `tokens` tokens."""
+
+    weights_bytes: int
+    cache_bytes: int
+    tokens: int
+    overhead_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.cache_bytes + self.overhead_bytes
+
+
+@dataclass(frozen=True)
 class Placed:
-    """Where the model runs and in which type, each with the reason in one sentence."""
+    """Where the model runs and in which type, each with the reason in one sentence.
+
+    `gpus` is how many GPUs it is spread over, `device` being the first. `need` and `available_bytes` are what was
+    counted before.
+    """
 
     device: str
     device_name: str
     device_reason: str
     dtype: str
     dtype_reason: str
+    gpus: int = 1
+    need: Need | None = None
+    available_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class DoesNotFit:
-    """Memory is short: found out `BEFORE_LOADING`, or by the allocator while `phase` ran."""
+    """Memory is short: found out `BEFORE_LOADING`, where `need` says of what, or by the allocator while `phase` ran."""
 
     device: str
     needed_bytes: int
     available_bytes: int
     phase: str
+    need: Need | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +87,7 @@ class NoDevice:
 
 @dataclass(frozen=True)
 class Gpu:
-    """The GPU that is wanted, where torch can use it."""
+    """A GPU that torch can use."""
 
     name: str
     free_bytes: int
@@ -72,7 +97,8 @@ class Gpu:
 class Machine:
     """What torch says of this machine. `cuda_build` is the CUDA that torch was built with, None for a CPU build.
 
-    Of several GPUs only the wanted one is asked for its memory: asking takes some of it.
+    Of several GPUs only the wanted one is asked for its memory, because asking takes some of it; `others` are asked
+    where that is too little. `mps` is the GPU of an Apple machine.
     """
 
     cuda_build: str | None
@@ -82,15 +108,21 @@ class Machine:
     visible_devices: str | None
     cpu_name: str
     available_bytes: int
+    others: tuple[Gpu, ...] = ()
+    mps: Gpu | None = None
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for; `cpu_reason` is set where the GPU was tried before and its memory was short."""
+    """What the user asked for; `cpu_reason` is set where the GPU was tried before and its memory was short.
+
+    `tokens` are how many there must be room for.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
     cpu_reason: str | None = None
+    tokens: int = 1024
 
     @property
     def on_cpu(self) -> bool:
@@ -106,21 +138,23 @@ def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit 
     """What was found on the way to a place; the last is `Placed` where there is one."""
     if wish.on_cpu:
         return _on_cpu(wish, exercise, machine, wish.cpu_reason or "it was asked for with --device cpu")
-    gpu = machine.gpu
+    gpu = _wanted_gpu(wish, machine)
     if gpu is None:
-        why = why_no_gpu(machine)
+        why = why_no_gpu(machine) if wish.device != "mps" else why_no_mps(machine)
         if wish.device == "auto":
             return _on_cpu(wish, exercise, machine, why)
         return (NoDevice(wish.device, why),)
-    device = f"cuda:{wish.gpu_index}"
-    dtype, dtype_reason = _gpu_dtype(wish, exercise)
-    needed = needed_bytes(exercise, dtype) + GPU_OVERHEAD_BYTES
-    if needed <= gpu.free_bytes:
-        return (Placed(device, gpu.name, "torch can use this GPU", dtype, dtype_reason),)
-    short = DoesNotFit(device, needed, gpu.free_bytes, BEFORE_LOADING)
-    if wish.device != "auto":
-        return (short,)
-    return (short, *_on_cpu(wish, exercise, machine, "the model does not fit into the free memory of the GPU"))
+    outcome = _on_gpu(wish, exercise, machine, gpu)
+    if isinstance(outcome, Placed) or wish.device != "auto":
+        return (outcome,)
+    memory = "free memory of the GPU" if not machine.others else f"free memory of {1 + len(machine.others)} GPUs"
+    return (outcome, *_on_cpu(wish, exercise, machine, f"the model does not fit into the {memory}"))
+
+
+def wants_every_gpu(wish: Wish, outcomes: Iterable[object], machine: Machine) -> bool:
+    """Whether it is worth asking the other GPUs, too: the first is too small, and none was asked for by its number."""
+    short = any(isinstance(each, DoesNotFit) and each.device.startswith("cuda") for each in outcomes)
+    return short and wish.device in {"auto", "cuda"} and machine.gpu_count > 1 and not machine.others
 
 
 def next_wish(wish: Wish, observations: Iterable[object]) -> Wish | None:
@@ -149,6 +183,41 @@ def needed_bytes(exercise: Exercise, dtype: str) -> int:
     return exercise.float_elements * ITEM_BYTES.get(dtype, 4) + exercise.other_bytes
 
 
+def why_no_mps(machine: Machine) -> str:
+    """One sentence about why there is no Apple GPU."""
+    return "this machine has CUDA" if machine.gpu_count else "this torch finds no Apple GPU"
+
+
+def reckon(wish: Wish, exercise: Exercise, dtype: str, overhead_bytes: int) -> Need:
+    """What a run in `dtype` takes; the cache of a quantised model is in 16 bits, whatever its weights are in."""
+    cache = exercise.cache_numbers * ITEM_BYTES.get(dtype, 2) * wish.tokens
+    return Need(needed_bytes(exercise, dtype), cache, wish.tokens if cache else 0, overhead_bytes)
+
+
+def _wanted_gpu(wish: Wish, machine: Machine) -> Gpu | None:
+    if wish.device == "mps":
+        return machine.mps
+    return machine.gpu or (machine.mps if wish.device == "auto" else None)
+
+
+def _on_gpu(wish: Wish, exercise: Exercise, machine: Machine, gpu: Gpu) -> DoesNotFit | Placed:
+    device = "mps" if gpu is machine.mps else f"cuda:{wish.gpu_index}"
+    dtype, dtype_reason = _gpu_dtype(wish, exercise)
+    need = reckon(wish, exercise, dtype, GPU_OVERHEAD_BYTES)
+    if need.total_bytes <= gpu.free_bytes:
+        reason = "torch can use this GPU"
+        return Placed(device, gpu.name, reason, dtype, dtype_reason, need=need, available_bytes=gpu.free_bytes)
+    free, gpus = gpu.free_bytes, 1 + len(machine.others)
+    if gpus > 1:
+        need = replace(need, overhead_bytes=GPU_OVERHEAD_BYTES * gpus)
+        free += sum(each.free_bytes for each in machine.others)
+        if need.total_bytes <= free:
+            name = ", ".join(each.name for each in (gpu, *machine.others))
+            reason = f"no single GPU holds it, so its layers are spread over {gpus}"
+            return Placed(device, name, reason, dtype, dtype_reason, gpus, need, free)
+    return DoesNotFit(device, need.total_bytes, free, BEFORE_LOADING, need, dtype)
+
+
 def _gpu_dtype(wish: Wish, exercise: Exercise) -> tuple[str, str]:
     if wish.dtype != "auto":
         return wish.dtype, "it was asked for with --dtype"
@@ -160,11 +229,13 @@ def _gpu_dtype(wish: Wish, exercise: Exercise) -> tuple[str, str]:
 
 
 def _on_cpu(wish: Wish, exercise: Exercise, machine: Machine, reason: str) -> tuple[DoesNotFit | Placed, ...]:
+    available = machine.available_bytes
     for dtype, dtype_reason in _cpu_dtypes(wish, exercise):
-        needed = needed_bytes(exercise, dtype) + CPU_OVERHEAD_BYTES
-        if needed <= machine.available_bytes:
-            return (Placed("cpu", machine.cpu_name, reason, dtype, dtype_reason),)
-    return (DoesNotFit("cpu", needed, machine.available_bytes, BEFORE_LOADING),)
+        need = reckon(wish, exercise, dtype, CPU_OVERHEAD_BYTES)
+        if need.total_bytes <= available:
+            name = machine.cpu_name
+            return (Placed("cpu", name, reason, dtype, dtype_reason, need=need, available_bytes=available),)
+    return (DoesNotFit("cpu", need.total_bytes, available, BEFORE_LOADING, need, dtype),)
 
 
 def _cpu_dtypes(wish: Wish, exercise: Exercise) -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ from modelfetch.inspect import Inspection, Subject
 from modelfetch.inspect.inspection import read_inspection
 from modelfetch.inspect.memory import Held, estimate
 from modelfetch.inspect.purpose import Training
-from modelfetch.inspect.sizes import Sizes
 from modelfetch.inspect.special import SpecialToken
 from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
+from modelfetch.model.sizes import Sizes
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

@@ -13,6 +13,7 @@ from modelfetch.model.placement import (
     DoesNotFit,
     Gpu,
     Machine,
+    Need,
     NoDevice,
     Placed,
     Wish,
@@ -21,6 +22,7 @@ from modelfetch.model.placement import (
     next_wish,
     place,
     time_limit_s,
+    wants_every_gpu,
     why_no_gpu,
 )
 
@@ -55,8 +57,23 @@ def test_short_memory_makes_it_bfloat16_on_the_cpu() -> None:
 
 def test_what_fits_nowhere_is_refused_before_it_is_loaded() -> None:
     assert last(Wish(), replace(CPU_MACHINE, available_bytes=8 * GIB)) == DoesNotFit(
-        "cpu", 16_000_000_000 + GIB // 2, 8 * GIB, "before loading"
+        "cpu",
+        16_000_000_000 + GIB // 2,
+        8 * GIB,
+        "before loading",
+        Need(16_000_000_000, 0, 0, GIB // 2),
+        "bfloat16",
     )
+
+
+def test_what_is_counted_is_weights_the_cache_of_the_tokens_to_come_and_the_libraries() -> None:
+    cached = replace(MODEL, cache_numbers=65_536)
+    placed = last(Wish(tokens=1000), GPU_MACHINE, cached)
+    assert isinstance(placed, Placed)
+    assert placed.need == Need(16_000_000_000, 65_536 * 2 * 1000, 1000, GIB * 3 // 4)
+    assert placed.need.total_bytes == 16_000_000_000 + 131_072_000 + GIB * 3 // 4
+    assert placed.available_bytes == 78 * GIB
+    assert isinstance(last(Wish("cuda", tokens=1_000_000), GPU_MACHINE, cached), DoesNotFit)
 
 
 def test_a_type_that_was_asked_for_is_not_exchanged() -> None:
@@ -88,6 +105,62 @@ def test_one_gpu_of_several_can_be_chosen() -> None:
     placed = last(Wish("cuda:1"), replace(GPU_MACHINE, gpu_count=2, gpu=Gpu("B", 78 * GIB)))
     assert isinstance(placed, Placed)
     assert (placed.device, placed.device_name) == ("cuda:1", "B")
+
+
+def small_gpus(*free: int) -> Machine:
+    first, *others = (Gpu(f"T4 {number}", size * GIB) for number, size in enumerate(free))
+    return replace(GPU_MACHINE, gpu_count=len(free), gpu=first, others=tuple(others))
+
+
+def test_a_model_is_spread_over_all_gpus_where_the_first_cannot_hold_it() -> None:
+    placed = last(Wish(), small_gpus(12, 12))
+    assert isinstance(placed, Placed)
+    assert (placed.device, placed.gpus, placed.device_name) == ("cuda:0", 2, "T4 0, T4 1")
+    assert "spread over 2" in placed.device_reason
+    assert placed.need == Need(16_000_000_000, 0, 0, 2 * (GIB * 3 // 4))
+
+
+def test_one_gpu_that_holds_the_model_is_better_than_several() -> None:
+    placed = last(Wish(), small_gpus(78, 78))
+    assert isinstance(placed, Placed)
+    assert placed.gpus == 1
+
+
+def test_several_gpus_that_are_too_small_together_are_followed_by_the_cpu() -> None:
+    short, placed = place(Wish(), MODEL, small_gpus(6, 6))
+    assert isinstance(short, DoesNotFit)
+    assert short.available_bytes == 12 * GIB
+    assert isinstance(placed, Placed)
+    assert placed.device_reason == "the model does not fit into the free memory of 2 GPUs"
+
+
+@pytest.mark.parametrize(
+    ("wish", "machine", "wanted"),
+    [
+        (Wish(), replace(small_gpus(12, 12), others=()), True),
+        (Wish("cuda"), replace(small_gpus(12, 12), others=()), True),
+        (Wish("cuda:0"), replace(small_gpus(12, 12), others=()), False),
+        (Wish(), small_gpus(12), False),
+        (Wish(), small_gpus(6, 6), False),
+        (Wish(), replace(small_gpus(78, 78), others=()), False),
+    ],
+    ids=["auto", "any", "asked for by number", "the only one", "asked already", "large enough"],
+)
+def test_other_gpus_are_asked_only_where_the_first_is_too_small(wish: Wish, machine: Machine, wanted: bool) -> None:
+    assert wants_every_gpu(wish, place(wish, MODEL, machine), machine) is wanted
+
+
+APPLE = replace(CPU_MACHINE, mps=Gpu("Apple GPU", 48 * GIB))
+
+
+def test_the_gpu_of_an_apple_machine_is_used_where_there_is_no_other() -> None:
+    for wish in (Wish(), Wish("mps")):
+        placed = last(wish, APPLE)
+        assert isinstance(placed, Placed)
+        assert (placed.device, placed.dtype) == ("mps", "bfloat16")
+    assert last(Wish("mps"), CPU_MACHINE) == NoDevice("mps", "this torch finds no Apple GPU")
+    assert last(Wish("mps"), GPU_MACHINE) == NoDevice("mps", "this machine has CUDA")
+    assert isinstance(last(Wish("mps"), replace(APPLE, mps=Gpu("Apple GPU", GIB))), DoesNotFit)
 
 
 def test_the_second_try_on_the_cpu_keeps_the_first_one_as_its_reason() -> None:

@@ -71,6 +71,10 @@ def _options(exercise: Exercise, placed: Placed) -> dict[str, Any]:
         options["gguf_file"] = exercise.gguf_file
     else:
         options["use_safetensors"] = exercise.weights == "safetensors"
-    if placed.device != "cpu":
+    if placed.gpus > 1:
+        # Named one by one: what is not named, the processor and the disk, is given nothing.
+        options["device_map"] = "auto"
+        options["max_memory"] = {index: torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
+    elif placed.device != "cpu":
         options["device_map"] = {"": placed.device}
     return options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ import transformers
 
 from modelfetch.model.child import memory
 from modelfetch.model.kind import Exercise
-from modelfetch.model.placement import DoesNotFit, Gpu, Machine, NoDevice, Placed, Wish, memory_cap_bytes, place
+from modelfetch.model.placement import (
+    DoesNotFit,
+    Gpu,
+    Machine,
+    NoDevice,
+    Placed,
+    Wish,
+    memory_cap_bytes,
+    place,
+    wants_every_gpu,
+)
 
 _PACKAGES = ("tokenizers", "safetensors", "accelerate", "huggingface_hub", "numpy")
 
@@ -31,6 +42,9 @@ def settle(wish: Wish, exercise: Exercise) -> tuple[DoesNotFit | NoDevice | Plac
     """Choose where to run and make ready for it. The last is `Placed`; where it is not, there is no place."""
     machine = look(wish)
     outcomes = place(wish, exercise, machine)
+    if wants_every_gpu(wish, outcomes, machine):
+        machine = replace(machine, others=_other_gpus(wish.gpu_index, machine.gpu_count))
+        outcomes = place(wish, exercise, machine)
     placed = outcomes[-1]
     if isinstance(placed, Placed) and placed.device == "cpu":
         in_use = memory.data_bytes()
@@ -53,6 +67,7 @@ def look(wish: Wish) -> Machine:
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         cpu_name=_cpu_name(),
         available_bytes=memory.available_bytes(),
+        mps=_mps() if not wish.on_cpu else None,
     )
 
 
@@ -60,12 +75,27 @@ def peak_gpu_bytes(placed: Placed) -> int | None:
     """The most that tensors took on the GPU; what the allocator reserved says nothing."""
     if placed.device == "cpu":
         return None
-    return int(torch.cuda.max_memory_allocated(placed.device))
+    if placed.device == "mps":
+        return int(torch.mps.driver_allocated_memory())
+    devices = range(torch.cuda.device_count()) if placed.gpus > 1 else [placed.device]
+    return sum(int(torch.cuda.max_memory_allocated(device)) for device in devices)
 
 
 def _gpu(index: int) -> Gpu:
     free, _ = torch.cuda.mem_get_info(index)
     return Gpu(str(torch.cuda.get_device_name(index)), int(free))
+
+
+def _other_gpus(wanted: int, count: int) -> tuple[Gpu, ...]:
+    return tuple(_gpu(index) for index in range(count) if index != wanted)
+
+
+def _mps() -> Gpu | None:
+    """The GPU of an Apple machine, which shares the memory of the processor."""
+    if not torch.backends.mps.is_available():
+        return None
+    free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return Gpu("Apple GPU", min(int(free), memory.available_bytes()))
 
 
 def _cpu_name() -> str:

@@ -64,6 +64,8 @@ def shortage(error: BaseException, device: str, needed_bytes: int, phase: str) -
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         free, _ = torch.cuda.mem_get_info()
         return DoesNotFit(device, needed_bytes, int(free), phase)
+    if "MPS backend out of memory" in str(error):
+        return DoesNotFit(device, needed_bytes, available_bytes(), phase)
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_CPU_MEMORY):
         return DoesNotFit("cpu", needed_bytes, available_bytes(), phase)
     return None

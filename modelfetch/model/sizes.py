@@ -41,6 +41,13 @@ class Sizes:
     latent_dimension: int | None = None
 
     @property
+    def cache_numbers(self) -> int:
+        """What each token leaves in the cache of keys and values; 0 where the configuration does not tell."""
+        if self.latent_dimension:
+            return (self.full_layers or 0) * self.latent_dimension
+        return 2 * (self.full_layers or 0) * (self.key_value_heads or 0) * (self.head_dimension or 0)
+
+    @property
     def experts_used(self) -> float | None:
         """The share of the experts that one token goes through."""
         if self.experts is None or self.experts_per_token is None:
