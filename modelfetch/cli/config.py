@@ -75,6 +75,7 @@ def _values(settings: Settings) -> dict[str, str | int | bool | None]:
         "offline": settings.offline,
         "connections": settings.connections,
         "limit_rate": settings.limit_rate,
+        "experience": str(settings.experience) if settings.experience else None,
     }
     hubs = dict.fromkeys((*HUBS, *settings.tokens))
     return values | {f"tokens.{hub}": "set" if hub in settings.tokens else None for hub in hubs}

@@ -80,7 +80,7 @@ class _Layers:
         kept |= {f"indexes.{index.name}" for index in indexes} | {f"samples.{sample.hub}" for sample in samples}
         self.origins = {name: self.origins[name] for name in self.origins if name in kept}
         return Settings(
-            home=self._path("home", ("MODELFETCH_HOME",), self._default_home(), ("XDG_CACHE_HOME",)),
+            home=self._path("home", ("MODELFETCH_HOME",), self._cache_folder(), ("XDG_CACHE_HOME",)),
             hf_cache=self._path(
                 "hf_cache",
                 ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
@@ -99,6 +99,7 @@ class _Layers:
             offline=self._offline(),
             connections=self._connections(),
             limit_rate=self._limit_rate(),
+            experience=self._path("experience", (), self._cache_folder() / "endpoints-v1.json", ("XDG_CACHE_HOME",)),
             tokens=self._tokens(),
             origins=self.origins,
         )
@@ -113,7 +114,7 @@ class _Layers:
         self.origins[setting] = name or self._first(moved_by) or "default"
         return variables.path(self.environment[name], self.environment).absolute() if name else default
 
-    def _default_home(self) -> Path:
+    def _cache_folder(self) -> Path:
         return _platform_folder(self.environment, "XDG_CACHE_HOME", platformdirs.user_cache_path("modelfetch"))
 
     def _mirrors(self, user_file: Path | None) -> tuple[Mirrors, Mirrors, str]:

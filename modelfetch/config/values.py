@@ -67,7 +67,8 @@ class Sample:
 class Settings:
     """Every setting, after built-in values, files and the environment were laid over each other.
 
-    `tokens` maps a hub to its token and is never shown; `origins` maps a setting's name to where its value came from.
+    `tokens` maps a hub to its token and is never shown; `origins` maps a setting's name to where its value came from;
+    `experience` is the file in which it is remembered what endpoints showed, None where nothing is.
     """
 
     home: Path
@@ -80,6 +81,7 @@ class Settings:
     offline: bool = False
     connections: int | None = None
     limit_rate: int | None = None
+    experience: Path | None = None
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict)
 

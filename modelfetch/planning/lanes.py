@@ -2,6 +2,7 @@
 
 - Start with a handful, double while the last step raised the throughput by a tenth, never above the cap.
 - Small files wait for answers and not for bytes: each may have a lane at once, up to the cap.
+- One that was slower before than another begins with fewer, and takes so many fewer small files at once.
 - An endpoint that answers 429 or 503 gets half as many, and none is added again for a while.
 - A step that did not help is taken back, and the next try is made later each time.
 """
@@ -22,6 +23,7 @@ class LaneBudget:
     """The number of lanes that one endpoint may have now. `cap` comes from mirrors.yaml or `--connections`."""
 
     cap: int
+    start: int = START
     limit: int = 0
     _before: float = 0.0
     _previous_limit: int = 0
@@ -30,7 +32,7 @@ class LaneBudget:
     _calm_until: float = 0.0
 
     def __post_init__(self) -> None:
-        self.limit = min(START, self.cap)
+        self.limit = min(self.start, self.cap)
         self._previous_limit = self.limit
 
     def observe(self, rate: float, busy: int, now: float) -> None:
@@ -49,7 +51,8 @@ class LaneBudget:
 
     def lanes(self, small: int, now: float) -> int:
         """How many lanes may run now, when `small` files are left that one answer brings each."""
-        return self.limit if now < self._calm_until else max(self.limit, min(small, self.cap))
+        at_once = self.cap * self.start // START
+        return self.limit if now < self._calm_until else max(self.limit, min(small, at_once))
 
     def throttled(self, now: float) -> None:
         """The endpoint asked for patience: 429, or 503."""

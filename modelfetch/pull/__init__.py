@@ -22,6 +22,7 @@ from modelfetch.pull.announced import Announced
 from modelfetch.pull.asking import ask
 from modelfetch.pull.backends import Backend, choose
 from modelfetch.pull.known import known_plan
+from modelfetch.pull.learning import note
 from modelfetch.pull.locked import check_choices, plan_from_hubs
 from modelfetch.pull.locking import seen_at
 from modelfetch.pull.plan import Plan, make_plan
@@ -78,7 +79,9 @@ def _carry_out(
         listener(plan.event())
         if not request.dry_run and plan.jobs:
             _check_room(plan, destination)
+            bringing = time.monotonic()
             report = backend.bring(plan.jobs, listener)
+            note(report, time.monotonic() - bringing, settings)
     seconds = time.monotonic() - began
     if request.dry_run:
         return Pulled(plan.manifest, plan.files(), None, None, None, seconds, plan.notes)

@@ -16,6 +16,7 @@ from modelfetch.errors import UsageError
 from modelfetch.http import Network
 from modelfetch.http.firewall import headers_for
 from modelfetch.hubs import Resolution, credential_for
+from modelfetch.pull.learning import lanes_for
 from modelfetch.pull.request import Via
 from modelfetch.store import Destination
 from modelfetch.transfer import Job, Options, Report
@@ -75,8 +76,10 @@ def choose(via: Via, resolution: Resolution, destination: Destination, network: 
         UsageError, ConfigError: the hub's own client cannot do what is asked, or is not installed.
     """
     if via == "direct":
-        caps = {offer.endpoint.name: offer.endpoint.connections for offer in resolution.offers}
-        return Direct(destination, network, Options(settings.connections, settings.limit_rate, caps))
+        endpoints = [offer.endpoint for offer in resolution.offers]
+        caps = {endpoint.name: endpoint.connections for endpoint in endpoints}
+        begin = lanes_for(endpoints, settings)
+        return Direct(destination, network, Options(settings.connections, settings.limit_rate, caps, begin))
     if settings.limit_rate is not None:
         raise UsageError(
             "a hub's own client cannot be held to a rate",

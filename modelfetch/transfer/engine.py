@@ -1,6 +1,7 @@
 """Runs a transfer: starts lanes, hashers, the syncer and the beater, hands out files, and ends them all.
 
 - Only so many partials are open at a time; small files need none and are all on offer from the start.
+- The most promising endpoint begins a moment before the others, so that what is little comes from it alone.
 - A partial that another process works on is waited for visibly: it is there one day, or its owner is dead.
 - However a transfer ends, what it fetched stays in its partials. An interruption is not waited for longer than half a
   second.
@@ -12,8 +13,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelfetch import events
@@ -22,7 +23,7 @@ from modelfetch.diskfaults import fault as disk_fault
 from modelfetch.errors import StoreError
 from modelfetch.http.network import Network
 from modelfetch.manifest import Digests
-from modelfetch.planning.lanes import LaneBudget
+from modelfetch.planning.lanes import START, LaneBudget
 from modelfetch.planning.pace import Pace
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.transfer.active import ActiveFile
@@ -36,6 +37,8 @@ from modelfetch.transfer.partial import Partial, resumable_bytes, take_over
 
 OPEN_PARTIALS = 8
 TICK_S = 0.1
+# Long enough to take on a few small files before a slower endpoint does, too short to be missed.
+HEAD_START_S = 0.1
 ASK_OWNER_EVERY_S = 0.5
 SYNC_EVERY_S = 1.0
 LEAVE_WITHIN_S = 0.5
@@ -45,11 +48,15 @@ MOST_HASHERS = 4
 
 @dataclass(frozen=True)
 class Options:
-    """How a transfer goes about it. `connections` caps the lanes of every endpoint; `caps` are the endpoints' own."""
+    """How a transfer goes about it. `connections` caps the lanes of every endpoint; `caps` are the endpoints' own.
+
+    `begin` is how many lanes an endpoint begins with, where that is known; the first of them begins before the others.
+    """
 
     connections: int | None = None
     limit_rate: int | None = None
-    caps: dict[str, int] | None = None
+    caps: Mapping[str, int] = field(default_factory=dict)
+    begin: Mapping[str, int] = field(default_factory=dict)
 
 
 def transfer(
@@ -87,8 +94,10 @@ class _Engine:
         self._lanes: list[Lane] = []
         self._helpers: list[threading.Thread] = []
         self._resumed_bytes = 0
-        endpoints = {source.endpoint for job in jobs for source in job.sources}
-        self._budgets = {endpoint: LaneBudget(self._cap(endpoint)) for endpoint in endpoints}
+        endpoints = dict.fromkeys(source.endpoint for job in jobs for source in job.sources)
+        self._budgets = {name: LaneBudget(self._cap(name), options.begin.get(name, START)) for name in endpoints}
+        self._first = next((name for name in options.begin if name in endpoints), None)
+        self._others_begin_at = time.monotonic() + (HEAD_START_S if self._first else 0.0)
         self._limits = {endpoint: budget.limit for endpoint, budget in self._budgets.items()}
         self._measured: dict[str, tuple[float, int]] = {}
         self._paused_until: dict[str, float] = {}
@@ -122,7 +131,7 @@ class _Engine:
                 file.partial.claim.release()
 
     def _cap(self, endpoint: str) -> int:
-        return self._options.connections or (self._options.caps or {}).get(endpoint, DEFAULT_CONNECTIONS)
+        return self._options.connections or self._options.caps.get(endpoint, DEFAULT_CONNECTIONS)
 
     def _begin_small(self, job: Job) -> None:
         if job.entry.size:
@@ -199,6 +208,8 @@ class _Engine:
         """Measure every endpoint, and start the lanes it may have and can use."""
         now = time.monotonic()
         for endpoint, budget in self._budgets.items():
+            if now < self._others_begin_at and endpoint != self._first:
+                continue
             running = self._board.lanes(endpoint)
             since, before = self._measured.get(endpoint, (now, 0))
             if now - since >= 0.25 or endpoint not in self._measured:

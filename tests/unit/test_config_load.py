@@ -44,6 +44,7 @@ def test_without_files_and_variables_the_built_in_endpoints_and_default_folders_
         "modelscope-ai",
     ]
     assert loaded.home == home / "cache" / "modelfetch"
+    assert loaded.experience == home / "cache" / "modelfetch" / "endpoints-v1.json"
     assert loaded.hf_cache == home / "cache" / "huggingface" / "hub"
     assert loaded.modelscope_cache == home / ".cache" / "modelscope"
     assert (loaded.source, loaded.offline, loaded.connections, loaded.limit_rate) == ("auto", False, None, None)

@@ -25,6 +25,19 @@ def test_it_begins_with_a_handful_and_never_above_the_cap(cap: int, expected: in
     assert LaneBudget(cap).limit == expected
 
 
+@pytest.mark.parametrize(("start", "cap", "lanes", "small"), [(2, 32, 2, 8), (START, 32, START, 32), (4, 3, 3, 3)])
+def test_one_that_was_slower_begins_with_fewer_also_for_small_files(
+    start: int, cap: int, lanes: int, small: int
+) -> None:
+    budget = LaneBudget(cap, start)
+    assert budget.limit == lanes
+    assert budget.lanes(1000, 0.0) == small
+
+
+def test_one_that_began_with_few_gets_as_many_as_help() -> None:
+    assert driven(LaneBudget(64, 2), lambda lanes: lanes * 8e6, 4)[-1] == 64
+
+
 def test_it_doubles_while_that_helps_and_stops_at_the_cap() -> None:
     assert sorted(set(driven(LaneBudget(50), lambda lanes: lanes * 8e6, 10))) == [16, 32, 50]
 

@@ -1,0 +1,71 @@
+"""What endpoints showed before, remembered for each network: `recall` and `remember`.
+
+A hint, and nothing else: without it, or with a wrong one, a pull brings the same bytes. So nothing is raised, whatever
+is wrong with the file; nothing is locked; of two that write at once the later one wins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from modelfetch.config import Endpoint
+from modelfetch.experience.document import LONGEST_BYTES, Memory, read, written
+from modelfetch.experience.network import network_key, read_signs
+from modelfetch.planning.preference import Brought, Experience, Tried
+
+__all__ = ["recall", "remember"]
+
+
+def recall(file: Path | None, endpoints: Iterable[Endpoint]) -> dict[str, Experience]:
+    """What is remembered of each endpoint on the network that this machine is on, by its name."""
+    memory = _load(file)
+    here = memory.networks.get(network_key(read_signs(), memory.salt), {}) if memory else {}
+    return {endpoint.name: here.get(_key(endpoint), Experience()) for endpoint in endpoints}
+
+
+def remember(file: Path | None, seen: Mapping[Endpoint, Tried | Brought]) -> None:
+    """Note what endpoints showed just now on this network."""
+    if file is None or not seen:
+        return
+    memory = _load(file) or Memory(secrets.token_hex(16))
+    network = network_key(read_signs(), memory.salt)
+    here = dict(memory.networks.get(network, {}))
+    for endpoint, what in seen.items():
+        known = here.get(_key(endpoint), Experience())
+        new = replace(known, tried=what) if isinstance(what, Tried) else replace(known, brought=what)
+        here[_key(endpoint)] = new
+    _save(file, written(replace(memory, networks={**memory.networks, network: here})))
+
+
+def _key(endpoint: Endpoint) -> str:
+    # Not its name: that is the user's to give to another address. One address may speak both dialects.
+    return f"{endpoint.hub} {endpoint.url}"
+
+
+def _load(file: Path | None) -> Memory | None:
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as stream:
+            return read(stream.read(LONGEST_BYTES + 1))
+    except OSError:
+        return None
+
+
+def _save(file: Path, content: bytes) -> None:
+    # A home that is full or may not be written is no reason to fail.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(number, "wb") as stream:
+                stream.write(content)
+            Path(name).replace(file)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
