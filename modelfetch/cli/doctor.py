@@ -57,6 +57,7 @@ def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int
     """
     from modelfetch.doctor import examine
     from modelfetch.doctor.conclusion import with_causes
+    from modelfetch.doctor.installing import for_indexes
     from modelfetch.doctor.interpreters import machine_for
 
     if options["as_list"]:
@@ -65,7 +66,7 @@ def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int
     found: list[Finding] = []
     machine = machine_for(python, os.environ, Path.cwd())
     for group, findings in examine(names=names, offline=options["offline"], deep=options["deep"], machine=machine):
-        found = with_causes([*found, *findings])
+        found = for_indexes(with_causes([*found, *findings]))
         if not options["as_json"] and findings:
             _print_group(group, found[-len(findings) :], verbose=options["verbose"])
     if options["as_json"]:

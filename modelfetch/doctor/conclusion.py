@@ -1,6 +1,6 @@
 """From many findings to one cause: which finding explains which, and which is mended first. Pure.
 
-- A finding that another one explains is its consequence; it stays in the list and is not mended by itself.
+- A finding that an error explains is its consequence; it stays in the list and is not mended by itself.
 - The primary cause is the error of the lowest rank that nothing explains; of equals the one that was found first.
 - A warning is never a primary cause: nothing is broken by it.
 """
@@ -37,6 +37,8 @@ _NO_CUDA = _NO_START | {
     "torch.broken",
 }
 
+_NO_NETWORK = frozenset({"net.ca", "net.clock", "net.dns", "net.portal", "net.proxy-refuses", "net.tls"})
+
 # What a finding can be the consequence of.
 _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "gpu.no-devnodes": frozenset({"gpu.nvidia-visible", "ctr.runtime"}),
@@ -49,6 +51,11 @@ _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "torch.import": frozenset({"torch.nvidia-libs", "torch.vision-mismatch", "cuda.ldpath", "py.dup", "py.broken"}),
     "store.unusable": frozenset({"fs.writable", "disk.low"}),
     "net.endpoint": frozenset({"net.ca", "net.clock"}),
+    "drv.eol": frozenset({"drv.too-old"}),
+    "disk.queue": frozenset({"disk.low"}),
+    "tf.deps": frozenset({"py.dup"}),
+    "pip.unreachable": _NO_NETWORK,
+    "net.tls": frozenset({"net.ca", "net.clock"}),
 }
 
 
@@ -68,7 +75,7 @@ def with_causes(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _cause(finding: Finding, errors: Iterable[Finding]) -> str | None:
-    if not finding.severity.is_error:
+    if finding.severity in {Severity.OK, Severity.INFO}:
         return None
     causes = [error for error in errors if error.name in _EXPLAINED_BY.get(finding.name, frozenset())]
     return min(causes, key=lambda cause: cause.rank).name if causes else None

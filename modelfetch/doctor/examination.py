@@ -16,6 +16,7 @@ from modelfetch.doctor.checks.setup import SettingsFacts
 from modelfetch.doctor.conclusion import with_causes
 from modelfetch.doctor.facts import Facts, NotKnown
 from modelfetch.doctor.finding import Finding, Severity
+from modelfetch.doctor.installing import Installer, for_indexes, for_installer
 from modelfetch.doctor.machine import Machine
 from modelfetch.doctor.probes import PROBES
 from modelfetch.errors import ConfigError
@@ -38,7 +39,7 @@ def doctor(
         UsageError: a name that no check has.
     """
     examined = examine(settings=settings, offline=offline, deep=deep, names=names, machine=machine)
-    return with_causes(finding for _, findings in examined for finding in findings)
+    return for_indexes(with_causes(finding for _, findings in examined for finding in findings))
 
 
 def examine(
@@ -49,8 +50,9 @@ def examine(
     names: Iterable[str] = (),
     machine: Machine | None = None,
 ) -> Iterator[tuple[str, list[Finding]]]:
-    """As `doctor`, group by group, each as soon as it is known. Causes are not marked yet."""
+    """As `doctor`, group by group, each as soon as it is known. Causes are not marked yet, nor indexes chosen."""
     machine = machine or Machine()
+    installer = _installer(machine)
     error = None
     if settings is None:
         settings, error = _settings(machine)
@@ -63,7 +65,13 @@ def examine(
     unread: set[type] = set()
     for group in dict.fromkeys(check.group for check in checks):
         members = [check for check in checks if check.group == group]
-        yield group, [finding for check in members for finding in _run(check, facts, unread, checks)]
+        found = (finding for check in members for finding in _run(check, facts, unread, checks))
+        yield group, for_installer(found, installer)
+
+
+def _installer(machine: Machine) -> Installer:
+    has_pip = any((folder / "pip").is_dir() for folder in machine.import_folders)
+    return Installer(None if machine.is_ours else str(machine.python), has_pip or not machine.import_folders)
 
 
 def _settings(machine: Machine) -> tuple[Settings, ConfigError | None]:

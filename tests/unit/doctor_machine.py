@@ -140,6 +140,7 @@ class FakeMachine:
         self.home = folder / "home"
         for made in (self.root, self.site, self.libraries, self.home):
             made.mkdir(parents=True)
+        (self.site / "pip").mkdir()
         self.environment = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],

@@ -139,8 +139,10 @@ def test_a_pip_that_installs_elsewhere_is_a_warning(tmp_path: Path) -> None:
     pip.chmod(0o755)
     variables = {"PATH": str(pip.parent), "VIRTUAL_ENV": sys.prefix}
     finding = found(fake, "interpreter", **variables)["py.pip"]
-    assert (finding.severity, finding.fix) == (Severity.WARNING, ("alias pip='uv pip'",))
+    assert (finding.severity, finding.fix) == (Severity.WARNING, ("alias pip='python -m pip'",))
     assert "`/opt/other`" in finding.title
+    (fake.site / "pip").rmdir()
+    assert found(fake, "interpreter", **variables)["py.pip"].fix == ("alias pip='uv pip'",)
     pip.write_text(f"#!{sys.prefix}/bin/python\n")
     assert set(found(fake, "interpreter", **variables)) == {"interpreter"}
     pip.write_text("#!/bin/sh\nexec something\n")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelfetch.config.values import Settings
 from modelfetch.doctor import Severity
-from modelfetch.doctor.checks.network import check_clock, check_endpoints
+from modelfetch.doctor.checks.network import check_clock, check_endpoints, check_token
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.probes.endpoints import EndpointAnswer, EndpointFacts
+from modelfetch.doctor.probes.token import TokenFacts
+from modelfetch.planning.retry import Kind
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
 
@@ -71,7 +75,7 @@ def test_variables_that_surprise_are_told(fake: FakeMachine) -> None:
 
 
 def test_without_any_variable_nothing_surprises(fake: FakeMachine) -> None:
-    assert set(found(fake, "settings")) == {"config", "offline", "variables", "tokens", "proxy"}
+    assert set(found(fake, "settings")) == {"config", "offline", "variables", "tokens", "proxy", "index-settings"}
 
 
 def test_two_spellings_of_a_proxy_that_differ_are_a_warning_and_one_proxy_information(fake: FakeMachine) -> None:
@@ -106,6 +110,37 @@ def test_a_hub_without_an_answering_endpoint_is_a_warning_and_no_answer_at_all_a
     assert finding.title == "no endpoint answers: huggingface: no answer within 3 s"
     (finding,) = check_endpoints(Facts([EndpointFacts(())]))
     assert finding.title == "no endpoint is configured"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Kind.DNS, "net.dns"),
+        (Kind.PROXY, "net.proxy-refuses"),
+        (Kind.TLS, "net.tls"),
+        (Kind.PORTAL, "net.portal"),
+        (Kind.STALL, "net.endpoint"),
+        (None, "net.endpoint"),
+    ],
+)
+def test_what_keeps_every_endpoint_away_is_named_when_it_is_one_thing(kind: Kind | None, name: str) -> None:
+    silent = EndpointAnswer("huggingface", "huggingface", "it fails", 3.0, kind=kind)
+    (finding,) = check_endpoints(Facts([EndpointFacts((silent, replace(silent, name="hf-mirror")))]))
+    assert (finding.name, finding.severity) == (name, Severity.ERROR)
+    (mixed,) = check_endpoints(Facts([EndpointFacts((silent, replace(silent, kind=Kind.CUT)))]))
+    assert mixed.name == "net.endpoint"
+
+
+def test_a_token_that_its_hub_does_not_know_is_a_warning_and_one_nobody_was_asked_about_is_none() -> None:
+    settings = Settings(Path("a"), Path("b"), Path("c"), (), origins={"tokens.huggingface": "HF_TOKEN"})
+
+    def told(is_valid: bool | None) -> list[str]:
+        facts = Facts([settings, TokenFacts("https://huggingface.co", is_valid)])
+        return [f"{finding.severity} {finding.name}" for finding in check_token(facts)]
+
+    assert told(False) == ["warning id.token-invalid"]
+    assert told(True) == ["ok token"]
+    assert told(None) == []
 
 
 def test_the_clock_is_wrong_only_when_every_endpoint_says_so() -> None:

@@ -10,6 +10,7 @@ from modelfetch.doctor.checks import (
     disk,
     gpu,
     gpu_health,
+    indexes,
     interpreter,
     models,
     network,
@@ -20,13 +21,16 @@ from modelfetch.doctor.checks import (
 )
 from modelfetch.doctor.checks.check import Check
 from modelfetch.doctor.probes.endpoints import EndpointFacts
+from modelfetch.doctor.probes.index_answers import IndexAnswers
 from modelfetch.doctor.probes.native import TrialFacts
+from modelfetch.doctor.probes.token import TokenFacts
 from modelfetch.errors import UsageError
 
 CHECKS: tuple[Check, ...] = (
     *system.CHECKS,
     *disk.CHECKS,
     *setup.CHECKS,
+    *indexes.CHECKS,
     *gpu.CHECKS,
     *gpu_health.CHECKS,
     *cuda.CHECKS,
@@ -36,6 +40,7 @@ CHECKS: tuple[Check, ...] = (
     *models.CHECKS,
     *caches.CHECKS,
     *network.CHECKS,
+    *indexes.NETWORK_CHECKS,
     *torch.DEEP_CHECKS,
 )
 
@@ -55,7 +60,7 @@ def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, .
             facts={"expected": "a group (" + ", ".join(groups) + "), a check, or a finding"},
             hint="modelfetch doctor --list",
         )
-    left_out: set[type] = {EndpointFacts} if offline else set()
+    left_out: set[type] = {EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
     # A trial that is asked for by name is wanted.
     left_out |= set() if deep or wanted else {TrialFacts}
     return tuple(

@@ -13,6 +13,8 @@ from modelfetch.doctor.probes.caches import CACHES_LIMIT_S, CacheFacts, QueueFac
 from modelfetch.doctor.probes.credentials import CredentialFacts, read_credentials
 from modelfetch.doctor.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
 from modelfetch.doctor.probes.hardware import HardwareFacts, read_hardware
+from modelfetch.doctor.probes.index_answers import INDEX_LIMIT_S, IndexAnswers, read_index_answers
+from modelfetch.doctor.probes.index_settings import IndexFacts, read_indexes
 from modelfetch.doctor.probes.interpreter import InterpreterFacts, read_interpreter
 from modelfetch.doctor.probes.kernel_log import KernelLogFacts, read_kernel_log
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
@@ -29,6 +31,7 @@ from modelfetch.doctor.probes.native import (
 )
 from modelfetch.doctor.probes.packages import PackageFacts, read_packages
 from modelfetch.doctor.probes.storage import StorageFacts, read_storage
+from modelfetch.doctor.probes.token import TOKEN_LIMIT_S, TokenFacts, read_token
 from modelfetch.doctor.probes.toolkit import ToolkitFacts, read_toolkit
 from modelfetch.doctor.probes.torch_files import TorchFacts, read_torch
 
@@ -39,6 +42,9 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(CudaFacts, read_cuda, NATIVE_LIMIT_S + _GRACE_S),
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S),
+    Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S),
+    Probe(IndexFacts, read_indexes),
+    Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
     Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S),
     Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S),

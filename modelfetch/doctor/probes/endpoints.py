@@ -18,7 +18,7 @@ from modelfetch.config.values import Endpoint, Settings
 from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
 from modelfetch.http import Answer, Client
-from modelfetch.planning.retry import FaultError
+from modelfetch.planning.retry import FaultError, Kind
 
 ENDPOINT_LIMIT_S = 3.0
 _LONGEST_BODY = 1 << 20
@@ -27,13 +27,16 @@ _QUESTIONS = {"huggingface": "/api/models/modelfetch/doctor", "modelscope": "/ap
 
 @dataclass(frozen=True)
 class EndpointAnswer:
-    """What came from an endpoint: `problem` is None where a hub answered, `skew_s` is its clock minus ours."""
+    """What came from an endpoint: `problem` is None where a hub answered, and `kind` what sort it is of, where that is
+    known; `skew_s` is its clock minus ours.
+    """
 
     name: str
     hub: str
     problem: str | None
     seconds: float
     skew_s: float | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,24 @@ def _ask(endpoint: Endpoint, limit_s: float) -> EndpointAnswer:
     started = time.monotonic()
     with Client(stall_s=limit_s) as client:
         answer = client.get(endpoint.url + _QUESTIONS.get(endpoint.hub, "/"), limit=_LONGEST_BODY)
+    problem = _problem(endpoint, answer)
     return EndpointAnswer(
         name=endpoint.name,
         hub=endpoint.hub,
-        problem=_problem(endpoint, answer),
+        problem=problem,
         seconds=time.monotonic() - started,
         skew_s=_skew(answer),
+        kind=Kind.PORTAL if problem and answer.status < 400 else None,
     )
 
 
 def _outcome(endpoint: Endpoint, background: Background[EndpointAnswer], limit_s: float) -> EndpointAnswer:
     try:
         return background.result()
-    except (FaultError, TimeoutError) as error:
-        return EndpointAnswer(endpoint.name, endpoint.hub, problem=str(error), seconds=limit_s)
+    except FaultError as error:
+        return EndpointAnswer(endpoint.name, endpoint.hub, str(error), seconds=limit_s, kind=error.fault.kind)
+    except TimeoutError as error:
+        return EndpointAnswer(endpoint.name, endpoint.hub, str(error), seconds=limit_s)
 
 
 def _problem(endpoint: Endpoint, answer: Answer) -> str | None:
