@@ -1,16 +1,33 @@
-"""`modelfetch mirrors`: the endpoints that can be pulled from. Sends nothing."""
+"""`modelfetch mirrors`: the endpoints that can be pulled from, what is known of them, and trying them.
+
+- `list` sends nothing.
+- `test` ends with exit status 0 when any endpoint can be used, 6 when none can.
+"""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
-from modelfetch.cli._output import print_json
-from modelfetch.config import load
+from modelfetch import reference
+from modelfetch.cli._output import format_duration, print_json, say
+from modelfetch.config import Settings, load, with_endpoints
+from modelfetch.errors import NoSourceError
+
+if TYPE_CHECKING:
+    from modelfetch.planning.preference import Score
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 
 
-@click.group(name="mirrors", invoke_without_command=True, epilog="Example:  modelfetch mirrors list --json")
+@click.group(
+    name="mirrors",
+    invoke_without_command=True,
+    epilog="Examples:  modelfetch mirrors list --json        modelfetch mirrors test",
+)
 @_json_option
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> None:
@@ -25,38 +42,91 @@ def command(context: click.Context, *, as_json: bool) -> None:
 @command.command(name="list", epilog="Example:  modelfetch mirrors list")
 @_json_option
 def list_command(*, as_json: bool) -> None:
-    """List the endpoints: name, dialect, address, whether it gets your token, and where the entry is from."""
+    """List the endpoints: name, dialect, address, whether it gets your token, where the entry is from, how fast it was.
+
+    How fast an endpoint was on this network is from `modelfetch mirrors test` and from pulls. Nothing is sent.
+    """
     _list(as_json=as_json)
+
+
+@command.command(
+    name="test",
+    epilog="Examples:  modelfetch mirrors test        modelfetch mirrors test hf-mirror modelscope        "
+    "modelfetch mirrors test --repo Qwen/Qwen3-0.6B --json",
+)
+@click.argument("names", nargs=-1, metavar="[NAME|URL]...")
+@click.option("--repo", metavar="OWNER/NAME", help="The model to try them with, instead of mirrors.yaml's sample.")
+@_json_option
+def test_command(names: tuple[str, ...], *, repo: str | None, as_json: bool) -> int:
+    """Try endpoints, all at once and for five seconds: how fast each is from here, and whether it sends what it lists.
+
+    Fetches up to 8 MB from each and keeps nothing but the result, which later pulls begin with. Sends no token. An
+    endpoint that cannot be used is a line of the result; when none can be, the exit status is 6.
+    """
+    from modelfetch.cli._mirrors_report import print_report
+    from modelfetch.mirrors import try_endpoints
+
+    settings = with_endpoints(load(), names)
+    if not as_json:
+        say(f"trying {', '.join(endpoint.name for endpoint in settings.endpoints)} …")
+    tested = try_endpoints(settings, repo=reference.parse(repo).repo if repo else None)
+    if as_json:
+        print_json(tested.to_json())
+    else:
+        print_report(tested)
+    return 0 if tested.usable else NoSourceError.exit_status
 
 
 def _list(*, as_json: bool) -> None:
     settings = load()
-    entries = [
-        {
-            "name": endpoint.name,
-            "hub": endpoint.hub,
-            "url": endpoint.url,
-            "region": endpoint.region,
-            "connections": endpoint.connections,
-            "sends_token": endpoint.sends_token,
-            "origin": settings.origins.get(f"endpoints.{endpoint.name}", "default"),
-        }
-        for endpoint in settings.endpoints
-    ]
+    scores = _scores(settings)
     if as_json:
-        print_json(entries)
+        print_json(
+            [
+                {
+                    "name": endpoint.name,
+                    "hub": endpoint.hub,
+                    "url": endpoint.url,
+                    "region": endpoint.region,
+                    "connections": endpoint.connections,
+                    "sends_token": endpoint.sends_token,
+                    "origin": settings.origins.get(f"endpoints.{endpoint.name}", "default"),
+                    **_score_document(scores[endpoint.name]),
+                }
+                for endpoint in settings.endpoints
+            ]
+        )
         return
     rows = [
         (
-            str(entry["name"]),
-            str(entry["hub"]),
-            str(entry["url"]),
-            str(entry["region"]),
-            "gets the token" if entry["sends_token"] else "no token",
-            str(entry["origin"]),
+            endpoint.name,
+            endpoint.hub,
+            endpoint.url,
+            endpoint.region,
+            "gets the token" if endpoint.sends_token else "no token",
+            settings.origins.get(f"endpoints.{endpoint.name}", "default"),
+            _score_text(scores[endpoint.name]),
         )
-        for entry in entries
+        for endpoint in settings.endpoints
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     for row in rows:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _scores(settings: Settings) -> dict[str, Score]:
+    """What is known of each endpoint on this network, by name."""
+    from modelfetch.experience import recall
+    from modelfetch.planning.preference import score
+
+    now = time.time()
+    return {name: score(each, now) for name, each in recall(settings.experience, settings.endpoints).items()}
+
+
+def _score_document(score: Score) -> dict[str, object]:
+    seen_at = datetime.fromtimestamp(score.seen_at, UTC).isoformat(timespec="seconds") if score.seen_at else None
+    return {"seconds_per_gb": score.seconds if score.seconds < float("inf") else None, "seen_at": seen_at}
+
+
+def _score_text(score: Score) -> str:
+    return f"{score.why}, seen {format_duration(time.time() - score.seen_at)} ago" if score.seen_at else score.why

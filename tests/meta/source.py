@@ -31,7 +31,7 @@ LAYERS = (
     ["http"],
     ["hubs", "transfer", "store", "model", "experience"],
     ["sdk"],
-    ["pull", "verify", "smoke", "chat", "inspect", "doctor", "serve", "adopt", "prune"],
+    ["pull", "verify", "smoke", "chat", "inspect", "serve", "adopt", "prune", "mirrors"],
     ["doctor"],
     ["demo_model"],
     ["demo"],

@@ -67,6 +67,14 @@ def test_the_keys_of_every_command_are_as_documented(
         assert _keys(document, documented) == documented, arguments
 
 
+@pytest.mark.usefixtures("hub")
+def test_the_keys_of_trying_mirrors_are_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["mirrors", "test", "--repo", REPO, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    documented = _documented("mirrors test")
+    assert _keys(document, documented) == documented
+
+
 def test_the_keys_of_smoke_are_as_documented() -> None:
     finding = Finding("check", Severity.WARN, "title", {"name": "text"})
     spoken = Spoken("prompt", None, None, "answer", True, None)

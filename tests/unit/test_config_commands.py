@@ -60,6 +60,16 @@ def test_mirrors_lists_the_endpoints_with_or_without_the_word_list(
         "connections": 4,
         "sends_token": False,
         "origin": "built-in",
+        "seconds_per_gb": None,
+        "seen_at": None,
+    }
+
+
+def test_mirrors_says_of_an_endpoint_that_was_never_tried_from_here_that_it_was_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert {line.partition("built-in  ")[2] for line in output(["mirrors"], capsys).splitlines()} == {
+        "not tried from here"
     }
 
 
