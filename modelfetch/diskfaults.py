@@ -3,11 +3,13 @@
 - No room, a quota or a file-size limit is DiskFullError: what was fetched is kept.
 - No permission, or a file system mounted read-only, is StoreError with the owner's name and the command that mends it.
 - Anything else is StoreError with what the system said.
+- What only a disk says is the disk's doing wherever it comes up, also where nobody expected it.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from modelfetch.errors import DiskFullError, ModelfetchError, StoreError
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_OF_DISKS_ALONE = _NO_ROOM | {errno.EIO, errno.EROFS, errno.ESTALE}
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -50,6 +53,20 @@ def fault(error: OSError, path: Path, doing: str) -> ModelfetchError:
         held = _nearest_existing(path)
         return StoreError(message, facts=facts | {"owner": _owner(held)}, hint=f'sudo chown -R "$(id -un)" "{held}"')
     return StoreError(message, facts=facts)
+
+
+def unexpected(error: OSError) -> ModelfetchError | None:
+    """The error to raise for one that came up where no file was expected to fail; None where no disk is to blame."""
+    if error.errno not in _OF_DISKS_ALONE:
+        return None
+    if error.filename is not None:
+        return fault(error, Path(os.fsdecode(error.filename)), "used")
+    failure = DiskFullError if error.errno in _NO_ROOM else StoreError
+    return failure(
+        "a disk failed in the middle of this",
+        facts={"why": error.strerror},
+        hint="the same command goes on from here once the disk works; `dmesg` may say which one it is",
+    )
 
 
 def _nearest_existing(path: Path) -> Path:

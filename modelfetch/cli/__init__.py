@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from modelfetch import __version__
+from modelfetch.diskfaults import unexpected
 from modelfetch.errors import INTERRUPTED, ModelfetchError
 
 COMMANDS = {
@@ -100,6 +101,9 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is reported as one
+        if isinstance(error, OSError) and (of_the_disk := unexpected(error)):
+            _print_error(of_the_disk.render())
+            return of_the_disk.exit_status
         _print_error(f"this is a bug in modelfetch: {type(error).__name__}: {error}")
         _print_error("hint: run it again with MODELFETCH_DEBUG=1 and report what it prints", prefix="")
         return 1

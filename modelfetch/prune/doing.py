@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -37,7 +38,8 @@ def look_and_plan(
         StoreError: a folder of the store cannot be listed.
     """
     moment = _now(store) if now is None else now
-    return make_plan(look(store, moment, as_leftovers(orphans)), wishes)
+    with translated(store.home, "looked through"):
+        return make_plan(look(store, moment, as_leftovers(orphans)), wishes)
 
 
 def carry_out(
@@ -61,7 +63,7 @@ def carry_out(
 
     snapshots = [snapshot for snapshot in plan.snapshots if snapshot.folder in shown_paths]
     removal = store.remove(*snapshots, dry_run=False, in_use=in_use)
-    unnamed = [sha256 for sha256 in plan.blobs if store.blob(sha256) in shown_paths and store.blob(sha256).exists()]
+    unnamed = [sha256 for sha256 in plan.blobs if (blob := store.blob(sha256)) in shown_paths and os.path.lexists(blob)]
     kept = remove_blobs(store, unnamed, in_use=in_use)
     failed |= {str(item.path): item.why for item in removal.stays if item.what == "blob"}
     failed |= {str(store.blob(sha256)): why for sha256, why in kept.items()}

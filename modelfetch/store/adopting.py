@@ -21,7 +21,7 @@ from pathlib import Path
 from modelfetch.diskfaults import translated
 from modelfetch.hashing import Hasher, wants_git_sha1
 from modelfetch.manifest import Digests
-from modelfetch.store.files import READ_ONLY, fsync_file, publish, temporary_in
+from modelfetch.store.files import READ_ONLY, drop, fsync_file, publish, temporary_in
 from modelfetch.store.hashing import blocks
 from modelfetch.store.links import Method, hard_link, reflink
 from modelfetch.store.store import Store
@@ -129,7 +129,7 @@ def take_in(store: Store, source: Source, methods: tuple[Method, ...], hears: He
         except _UnreadableError as error:
             return NotTaken(Obstacle.UNREADABLE, got=str(error))
         finally:
-            temporary.unlink(missing_ok=True)
+            drop(temporary)
 
 
 def _take(store: Store, source: Source, temporary: Path, methods: tuple[Method, ...], hears: Hears) -> Taken | NotTaken:

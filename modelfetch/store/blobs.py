@@ -26,6 +26,7 @@ from modelfetch.manifest import Digests, check_digest
 from modelfetch.store.damaged import Damaged, readable_bytes
 from modelfetch.store.files import (
     READ_ONLY,
+    drop,
     fsync_file,
     publish,
     sweep,
@@ -131,7 +132,7 @@ class Blobs:
                     fsync_file(temporary)
                     publish(temporary, final)
                 finally:
-                    temporary.unlink(missing_ok=True)
+                    drop(temporary)
             self.stamp(digests, final.lstat())
         return final
 
@@ -269,7 +270,7 @@ class Blobs:
             fsync_file(temporary, mode=READ_ONLY)
             publish(temporary, final)
         finally:
-            temporary.unlink(missing_ok=True)
+            drop(temporary)
         data.unlink()
 
     def _hint(self, kind: str, digest: str) -> Path:

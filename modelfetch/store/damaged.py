@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from modelfetch.diskfaults import translated
-from modelfetch.store.files import WRITABLE, make_folder, remove, temporary_in
+from modelfetch.store.files import WRITABLE, drop, make_folder, remove, temporary_in
 from modelfetch.store.links import copy_as_it_is
 
 
@@ -72,7 +72,7 @@ class Damaged:
                 raise
             return False
         finally:
-            temporary.unlink(missing_ok=True)
+            drop(temporary)
         return True
 
 

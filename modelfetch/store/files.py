@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 READ_ONLY = 0o444
@@ -77,6 +78,12 @@ def write_temporary(content: bytes, temporary: Path, *, mode: int = 0o666) -> No
         file.write(content)
 
 
+def drop(temporary: Path) -> None:
+    """Remove a temporary that is not needed any more. One that stays does not matter: it is swept in a day."""
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
 def write_durably(content: str, final: Path, temporaries: Path) -> None:
     """Replace `final` by `content`, whole or not at all, also after a power cut."""
     temporary = temporary_in(temporaries)
@@ -85,7 +92,7 @@ def write_durably(content: str, final: Path, temporaries: Path) -> None:
         fsync_file(temporary)
         publish(temporary, final)
     finally:
-        temporary.unlink(missing_ok=True)
+        drop(temporary)
 
 
 def write_hint(content: str | bytes, final: Path, temporaries: Path) -> None:
@@ -96,7 +103,7 @@ def write_hint(content: str | bytes, final: Path, temporaries: Path) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(final)
     finally:
-        temporary.unlink(missing_ok=True)
+        drop(temporary)
 
 
 def file_system_now(folder: Path) -> float:

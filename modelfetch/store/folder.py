@@ -12,7 +12,7 @@ from pathlib import Path
 from modelfetch.diskfaults import translated
 from modelfetch.hashing import Pieces
 from modelfetch.manifest import Digests, Entry, Manifest
-from modelfetch.store.files import make_folder, write_temporary
+from modelfetch.store.files import drop, make_folder, write_temporary
 from modelfetch.store.links import copy_verified
 from modelfetch.store.snapshot import Snapshot
 from modelfetch.store.store import Store
@@ -73,7 +73,7 @@ class FolderDestination:
                 write_temporary(content, temporary)
             self._tree.put(entry.path, temporary, digests)
         finally:
-            temporary.unlink(missing_ok=True)
+            drop(temporary)
 
     def finish(self, manifest: Manifest, paths: frozenset[str]) -> Snapshot:
         for entry in manifest.entries:
@@ -90,4 +90,4 @@ class FolderDestination:
                 copy_verified(self._store.blob(entry.digests.sha256), temporary, entry.digests.sha256)
             self._tree.put(entry.path, temporary, entry.digests)
         finally:
-            temporary.unlink(missing_ok=True)
+            drop(temporary)

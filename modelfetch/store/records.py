@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from modelfetch.diskfaults import translated
+from modelfetch.diskfaults import fault, translated
 from modelfetch.errors import StoreError
 from modelfetch.manifest import Manifest, check_digest
 from modelfetch.reference import Reference
@@ -281,7 +281,11 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _commit_in(path: Path) -> str | None:
+    """What a reference leads to, None where there is none."""
     try:
         return check_digest(path.read_text("ascii").strip(), kind="git_sha1")
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        # Not as if it were not there: the model would be said not to be in the store.
+        raise fault(error, path, "read") from error

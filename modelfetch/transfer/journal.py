@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 
@@ -30,6 +31,12 @@ def line(kind: str, span: Span) -> bytes:
 def session(boot: str) -> bytes:
     """The line that begins a session on a machine started as `boot`; it ends whatever line was torn before it."""
     return b"\n" + _checked(f"b {boot}")
+
+
+def append(descriptor: int, lines: bytes) -> None:
+    """Write whole lines to the end of an open file, also where the disk takes them in parts."""
+    while lines:
+        lines = lines[os.write(descriptor, lines) :]
 
 
 def read(content: bytes, *, size: int, boot: str, where: str) -> SpanSet:

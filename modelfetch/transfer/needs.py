@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Self
 
 from modelfetch.diskfaults import translated
 from modelfetch.manifest import check_digest
+from modelfetch.transfer.journal import append
 from modelfetch.transfer.owner import BEAT_EVERY_S, Claim, OneLook, Watch, claim, living_owner
 
 PREFIX = "pull-"
@@ -57,7 +57,7 @@ class Needs:
         if sha256 in self._known:
             return False
         with translated(self.folder, "written"):
-            os.write(self._names, f"{sha256}\n".encode())
+            append(self._names, f"{sha256}\n".encode())
         self._known.add(sha256)
         return True
 
@@ -82,25 +82,31 @@ class Needs:
 
 
 def needed(partials: Path, now: float) -> dict[str, str]:
-    """The sha256 of every blob that a living pull needs, and whose pull it is."""
+    """The sha256 of every blob that a living pull needs, and whose pull it is.
+
+    Raises:
+        StoreError: a list cannot be read. What a pull needs is then not known, and nothing may be removed.
+    """
     found: dict[str, str] = {}
-    for folder in _lists(partials):
-        owner = living_owner(folder, OneLook(now, SILENT_S))
-        if owner is not None:
-            found |= dict.fromkeys(_names_in(folder), str(owner))
+    with translated(partials, "searched for running pulls"):
+        for folder in _lists(partials):
+            owner = living_owner(folder, OneLook(now, SILENT_S))
+            if owner is not None:
+                found |= dict.fromkeys(_names_in(folder), str(owner))
     return found
 
 
-def _lists(partials: Path) -> Iterator[Path]:
+def _lists(partials: Path) -> list[Path]:
     try:
-        yield from (Path(entry.path) for entry in os.scandir(partials) if entry.name.startswith(PREFIX))
+        with os.scandir(partials) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.startswith(PREFIX)]
     except FileNotFoundError:
-        return
+        return []
 
 
 def _names_in(folder: Path) -> list[str]:
     try:
-        lines = (folder / _NAMES).read_text("ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = (folder / _NAMES).read_text("ascii", errors="replace").splitlines()
+    except FileNotFoundError:
         return []
     return [line for line in lines if check_digest(line, kind="sha256")]

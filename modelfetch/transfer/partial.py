@@ -76,12 +76,12 @@ class Partial:
 
     def note(self, span: Span) -> None:
         """The bytes of `span` were written."""
-        os.write(self._journal, journal.line(journal.WRITTEN, span))
+        journal.append(self._journal, journal.line(journal.WRITTEN, span))
         self._unsynced = True
 
     def forget(self, span: Span) -> None:
         """The bytes of `span` are wrong."""
-        os.write(self._journal, journal.line(journal.GONE, span))
+        journal.append(self._journal, journal.line(journal.GONE, span))
 
     def sync(self, done: SpanSet) -> None:
         """Make `done`, which was written before the call, safe against a power cut, and say so in the journal."""
@@ -90,7 +90,7 @@ class Partial:
                 return
             self._unsynced = False
             _datasync(self._data)
-            os.write(self._journal, b"".join(journal.line(journal.DURABLE, span) for span in done))
+            journal.append(self._journal, b"".join(journal.line(journal.DURABLE, span) for span in done))
             _datasync(self._journal)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ def take_over(salvaged: Path, folder: Path, size: int) -> None:
         _datasync(file.fileno())
     descriptor = _open_journal(folder / _JOURNAL, boot_id())
     try:
-        os.write(descriptor, journal.line(journal.DURABLE, Span(0, length)))
+        journal.append(descriptor, journal.line(journal.DURABLE, Span(0, length)))
         _datasync(descriptor)
     finally:
         os.close(descriptor)
@@ -164,8 +164,8 @@ def _open_journal(path: Path, boot: str) -> int:
     try:
         if os.pread(descriptor, len(journal.HEADER), 0) != journal.HEADER:
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, journal.HEADER)
-        os.write(descriptor, journal.session(boot))
+            journal.append(descriptor, journal.HEADER)
+        journal.append(descriptor, journal.session(boot))
     except OSError:
         os.close(descriptor)
         raise

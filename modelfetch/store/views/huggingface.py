@@ -22,7 +22,7 @@ from typing import Any
 from modelfetch.diskfaults import translated
 from modelfetch.errors import StoreError
 from modelfetch.manifest import Entry, Manifest
-from modelfetch.store.files import files_below, fsync_file, fsync_folder, make_folder, write_temporary
+from modelfetch.store.files import drop, files_below, fsync_file, fsync_folder, make_folder, write_temporary
 from modelfetch.store.linking import leads_to
 from modelfetch.store.links import Method, RelativeLinks, hard_link, link_or_copy, symbolic_link
 from modelfetch.store.snapshot import Snapshot, ViewPlace
@@ -174,7 +174,7 @@ class _Repository:
             yield temporary
         finally:
             # Also after a rename: between two names of one file that does nothing, and leaves both.
-            temporary.unlink(missing_ok=True)
+            drop(temporary)
 
     @contextmanager
     def _locked(self, etag: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from modelfetch.diskfaults import translated
 from modelfetch.manifest import Entry
+from modelfetch.store.files import drop
 from modelfetch.store.links import Method, link_or_copy
 from modelfetch.store.snapshot import Snapshot
 from modelfetch.store.store import Store
@@ -78,5 +79,5 @@ def _put(tree: Tree, path: str, entry: Entry, file: Path, *, methods: tuple[Meth
             method = link_or_copy(file, temporary, sha256, methods=methods)
         tree.put(path, temporary, entry.digests, linked=method is Method.HARD_LINK, keep=keep)
     finally:
-        temporary.unlink(missing_ok=True)
+        drop(temporary)
     return method
