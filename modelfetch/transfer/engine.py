@@ -119,16 +119,24 @@ class _Engine:
         )
 
     def close(self) -> None:
-        """Stop every thread; close the partials that are left, unless a thread may still write to them."""
+        """Stop every thread; close the partials that are left, once no thread may still write to them."""
         self._board.stop()
         deadline = time.monotonic() + LEAVE_WITHIN_S
         threads = [lane.thread for lane in self._lanes] + self._helpers
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if not any(thread.is_alive() for thread in threads):
-            for file in self._board.files():
-                file.partial.close()
-                file.partial.claim.release()
+        if any(thread.is_alive() for thread in threads):
+            threading.Thread(target=self._give_up, args=[threads], name="closer", daemon=True).start()
+        else:
+            self._give_up(threads)
+
+    def _give_up(self, threads: Sequence[threading.Thread]) -> None:
+        """Close and release what is left, for the next transfer: of this process, too, which would wait for itself."""
+        for thread in threads:
+            thread.join()
+        for file in self._board.files():
+            file.partial.close()
+            file.partial.claim.release()
 
     def _cap(self, endpoint: str) -> int:
         return self._options.connections or self._options.caps.get(endpoint, DEFAULT_CONNECTIONS)
@@ -175,10 +183,14 @@ class _Engine:
                 if announce and owner.pid != os.getpid():
                     self._listener(events.Waiting(job.entry.path, str(owner)))
                 return False
-            if self._has_arrived(job):
-                owner.release()
-                return True
-            partial = self._open_partial(job, folder, owner)
+            try:
+                if self._has_arrived(job):
+                    owner.release()
+                    return True
+                partial = self._open_partial(job, folder, owner)
+            except BaseException:
+                owner.release()  # or this process, which lives, would be waited for: by its own next transfer, too
+                raise
         except OSError as error:
             raise disk_fault(error, folder, "written") from error
         self._resumed_bytes += len(partial.found)
