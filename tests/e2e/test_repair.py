@@ -61,7 +61,7 @@ def test_killed_at_random_moments_it_fetches_the_wrong_pieces_and_hardly_more(tm
         hub.set_rate(8e6)
         before = hub.bytes_sent(LARGE)
         for _ in range(8):
-            child = start(hub, tmp_path, "verify", "--repair", "-q")
+            child = start(hub, tmp_path, "verify", "--deep", "--repair", "-q")
             time.sleep(chance.uniform(0.2, 1.8))
             child.kill()
             child.communicate()
@@ -70,7 +70,7 @@ def test_killed_at_random_moments_it_fetches_the_wrong_pieces_and_hardly_more(tm
                 is_damaged = blob.name == SHA256 and len(content) == len(WEIGHTS)
                 assert is_damaged or hashlib.sha256(content).hexdigest() == blob.name
         hub.set_rate(None)
-        last = start(hub, tmp_path, "verify", "--repair", "--json")
+        last = start(hub, tmp_path, "verify", "--deep", "--repair", "--json")
         output, errors = last.communicate(timeout=120)
         assert last.returncode == 0, errors
         assert json.loads(output)["ok"]
