@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelfetch.cli._doctor_files import mend, write_report
 from modelfetch.cli._output import print_json
 from modelfetch.errors import DoctorError
 from modelfetch.redact import redact
@@ -36,7 +37,8 @@ _LINE_WIDTH = 110
 @click.command(
     name="doctor",
     epilog="Examples:  modelfetch doctor        modelfetch doctor --deep        modelfetch doctor gpu disk        "
-    "modelfetch doctor --python .venv        modelfetch doctor --json --offline",
+    "modelfetch doctor --python .venv        modelfetch doctor --json --offline        "
+    "modelfetch doctor --report doctor.md        modelfetch doctor --fix byte-code --dry-run",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--offline", is_flag=True, help="Ask no endpoint.")
@@ -47,13 +49,26 @@ _LINE_WIDTH = 110
     metavar="PATH",
     help="Look at the packages of this Python, or of the environment in this folder.",
 )
+@click.option("--fix", metavar="NAME", help="Mend this by itself, after asking: byte-code, indexes or locks.")
+@click.option("--dry-run", is_flag=True, help="With --fix: say what would be done, and do nothing.")
+@click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report that may be shown to anybody: without tokens, names, paths and hosts of yours.",
+)
 @click.option("--list", "as_list", is_flag=True, help="List the checks and what they can find.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Details of what is well, too, and the evidence.")
-def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int:
+def command(
+    names: tuple[str, ...], python: Path | None, fix: str | None, report_file: Path | None, **options: bool
+) -> int:
     """Say what is wrong on this machine and what mends it.
 
-    NAME is a group, a check or a finding; without one, everything is checked. Works without torch; changes nothing.
+    NAME is a group, a check or a finding; without one, everything is checked. Works without torch, and changes nothing
+    but with --fix.
     """
     from modelfetch.doctor import examine
     from modelfetch.doctor.conclusion import with_causes
@@ -63,8 +78,10 @@ def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int
     if options["as_list"]:
         _print_list()
         return 0
-    found: list[Finding] = []
     machine = machine_for(python, os.environ, Path.cwd())
+    if fix is not None:
+        return mend(fix, machine, dry_run=options["dry_run"], yes=options["yes"])
+    found: list[Finding] = []
     for group, findings in examine(names=names, offline=options["offline"], deep=options["deep"], machine=machine):
         found = for_indexes(with_causes([*found, *findings]))
         if not options["as_json"] and findings:
@@ -73,6 +90,8 @@ def command(names: tuple[str, ...], python: Path | None, **options: bool) -> int
         _print_document(found)
     else:
         _print_conclusion(found)
+    if report_file is not None:
+        write_report(report_file, found, machine)
     return DoctorError.exit_status if any(finding.severity.is_error for finding in found) else 0
 
 

@@ -1,6 +1,6 @@
 """The commands of findings, for this machine: which Python they install into, and from where. Pure.
 
-- A command installs into the Python that was looked at; where that has no pip, uv does it.
+- A command installs into the Python that was looked at, and proves it of that one; where it has no pip, uv does it.
 - Where the index that is set does not answer, a command names one that does; where PyTorch's own does not, a mirror of
   it. What nobody has asked is taken to answer.
 """
@@ -29,6 +29,8 @@ class Installer:
         """`line`, which is written for a `python` with pip, for this one."""
         if self.python is None and self.has_pip:
             return line
+        if line.startswith("modelfetch doctor") and "--python" not in line:
+            return f'{line} --python "{self.python}"' if self.python else line
         if self.has_pip:
             return line.replace(_PIP, f'"{self.python}" -m pip ')
         target = f' --python "{self.python}"' if self.python else ""
@@ -39,7 +41,10 @@ class Installer:
 
 def for_installer(findings: Iterable[Finding], installer: Installer) -> list[Finding]:
     """The findings, their commands for the Python that was looked at."""
-    return [replace(finding, fix=tuple(map(installer.command, finding.fix))) for finding in findings]
+    return [
+        replace(finding, fix=tuple(map(installer.command, finding.fix)), verify=installer.command(finding.verify))
+        for finding in findings
+    ]
 
 
 def for_indexes(findings: Iterable[Finding]) -> list[Finding]:

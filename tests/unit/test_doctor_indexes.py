@@ -101,7 +101,11 @@ def test_an_index_that_does_not_answer_is_told_with_the_fastest_that_does() -> N
     slow, fast = answer("pypi", "https://slow.example", seconds=2.0), answer("pypi", TUNA)
     (finding,) = told(DEAD, slow, fast)
     assert (finding.name, finding.severity) == ("pip.unreachable", Severity.WARNING)
-    assert finding.fix == (f"pip config set global.index-url {TUNA}", f"export UV_DEFAULT_INDEX={TUNA}")
+    assert finding.fix == (
+        f"pip config set global.index-url {TUNA}",
+        f"export UV_DEFAULT_INDEX={TUNA}",
+        "modelfetch doctor --fix indexes",
+    )
     (alone,) = told(DEAD)
     assert (alone.fix, alone.advice) == ((), "None of the mirrors that are known answers either.")
 
@@ -150,5 +154,8 @@ def test_a_command_installs_from_where_it_can(answers: tuple[IndexAnswer, ...], 
     ],
 )
 def test_a_command_installs_into_the_python_that_was_looked_at(installer: Installer, expected: str) -> None:
-    (finding,) = for_installer([Finding("torch.cpu-build", Severity.ERROR, "it is", fix=(INSTALL,))], installer)
+    found_it = Finding("torch.cpu-build", Severity.ERROR, "it is", fix=(INSTALL,), verify="modelfetch doctor --deep")
+    (finding,) = for_installer([found_it], installer)
     assert finding.fix == (expected,)
+    of_that = f' --python "{installer.python}"' if installer.python else ""
+    assert finding.verify == f"modelfetch doctor --deep{of_that}"

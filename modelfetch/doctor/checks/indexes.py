@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
@@ -50,7 +52,7 @@ def _set_index(tool: str, url: str) -> str:
 
 def check_indexes(facts: Facts) -> list[Finding]:
     answers = facts[IndexAnswers].answers
-    best = {kind: _best(answers, kind) for kind in ("pypi", "torch", "torch-links")}
+    best = {kind: fastest(answers, kind) for kind in ("pypi", "torch", "torch-links")}
     findings = [_answered(answer, best) for answer in answers if answer.is_set]
     torch = best["torch"] or best["torch-links"]
     silent = [answer for answer in answers if answer.index.kind == "torch" and answer.index.region == "global"]
@@ -60,7 +62,8 @@ def check_indexes(facts: Facts) -> list[Finding]:
     return findings
 
 
-def _best(answers: tuple[IndexAnswer, ...], kind: str) -> IndexAnswer | None:
+def fastest(answers: Iterable[IndexAnswer], kind: str) -> IndexAnswer | None:
+    """The one of this kind that answers first; None where none does."""
     alive = [answer for answer in answers if answer.index.kind == kind and answer.problem is None]
     return min(alive, key=lambda answer: answer.seconds, default=None)
 
@@ -75,7 +78,7 @@ def _answered(answer: IndexAnswer, best: dict[str, IndexAnswer | None]) -> Findi
         return well("indexes", f"{url} answers in {round(answer.seconds * 1000)} ms", **_evidence(answer))
     fix: tuple[str, ...] = ()
     if other is not None:
-        fix = (_set_index("pip", other.index.url), _set_index("uv", other.index.url))
+        fix = (_set_index("pip", other.index.url), _set_index("uv", other.index.url), "modelfetch doctor --fix indexes")
     whose = "the official index" if url == PYPI else "the index that is set"
     return Finding(
         "pip.unreachable",

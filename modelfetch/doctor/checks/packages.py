@@ -161,9 +161,7 @@ def check_byte_code(facts: Facts) -> list[Finding]:
             {"packages": stuck},
             rank=Rank.PACKAGES,
             advice="Every start compiles it again, which takes longer than all the rest.",
-            fix=(
-                'python -m compileall -q -j0 "$(python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"',
-            ),
+            fix=("modelfetch doctor --fix byte-code",),
             verify="modelfetch doctor byte-code",
         )
     ]

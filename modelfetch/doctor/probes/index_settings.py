@@ -79,8 +79,13 @@ def _configuration(machine: Machine) -> Path:
     return Path(machine.environment.get("XDG_CONFIG_HOME") or _home(machine) / ".config")
 
 
+def pip_user_file(machine: Machine) -> Path:
+    """The file in which pip keeps what this user has set, whether it is there or not."""
+    return _configuration(machine) / "pip/pip.conf"
+
+
 def _pip_files(machine: Machine) -> list[Path]:
-    files = [machine.interpreter.prefix / "pip.conf", _configuration(machine) / "pip/pip.conf"]
+    files = [machine.interpreter.prefix / "pip.conf", pip_user_file(machine)]
     files += [_home(machine) / ".pip/pip.conf", machine.root / "etc/pip.conf"]
     named = machine.environment.get("PIP_CONFIG_FILE")
     return [Path(named)] if named else files

@@ -1,0 +1,78 @@
+"""What `modelfetch doctor` writes: the report, and what it mends after showing it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from modelfetch import __version__
+from modelfetch.cli._output import printable, say
+from modelfetch.errors import ConfigError, UsageError
+from modelfetch.redact import redact
+
+if TYPE_CHECKING:
+    from modelfetch.config import Settings
+    from modelfetch.doctor import Finding, Machine
+
+
+def write_report(file: Path, found: list[Finding], machine: Machine) -> None:
+    """Write what was found into `file`, without what tells whose machine it is.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    from modelfetch.doctor.report import report
+
+    versions = (
+        f"modelfetch {__version__}, python {machine.interpreter.release}",
+        f"{platform.system()} {platform.release()}, {machine.architecture}, {' '.join(platform.libc_ver())}".rstrip(
+            ", "
+        ),
+    )
+    try:
+        file.write_text(report(found, machine, _settings(machine), versions), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"`{file}` cannot be written", facts={"why": error.strerror}) from error
+    say(f"the report is in {file}; read it before you show it to anybody", style="green")
+
+
+def mend(name: str, machine: Machine, *, dry_run: bool, yes: bool) -> int:
+    """Show what mending `name` does, ask, and do it.
+
+    Raises:
+        UsageError: nothing of this name can be mended, or there is nobody to ask.
+        ConfigError: it cannot be mended from here.
+    """
+    from modelfetch.doctor.mending import plan
+
+    steps = plan(name, machine, _settings(machine))
+    if not steps:
+        say("there is nothing to mend")
+        return 0
+    for step in steps:
+        click.echo(printable(redact(step.does)))
+        click.echo(printable(f"  to undo it: {step.undo}"))
+    if dry_run:
+        return 0
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("nothing was done: there is nobody to ask", hint=f"modelfetch doctor --fix {name} --yes")
+    if not yes:
+        click.confirm("Do this?", abort=True, err=True)
+    for step in steps:
+        step.carry_out()
+    say("done", style="green")
+    return 0
+
+
+def _settings(machine: Machine) -> Settings:
+    from modelfetch.config.load import load, load_built_in
+
+    try:
+        return load(machine.environment)
+    except ConfigError:
+        # A report is wanted most where something is wrong.
+        return load_built_in(machine.environment)
