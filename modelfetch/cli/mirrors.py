@@ -67,9 +67,10 @@ def test_command(names: tuple[str, ...], *, repo: str | None, as_json: bool) -> 
     from modelfetch.mirrors import try_endpoints
 
     settings = with_endpoints(load(), names)
+    sample = reference.parse(repo).repo if repo else None
     if not as_json:
         say(f"trying {', '.join(endpoint.name for endpoint in settings.endpoints)} …")
-    tested = try_endpoints(settings, repo=reference.parse(repo).repo if repo else None)
+    tested = try_endpoints(settings, repo=sample)
     if as_json:
         print_json(tested.to_json())
     else:

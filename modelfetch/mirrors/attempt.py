@@ -72,6 +72,8 @@ class Attempt:
             self._learn(problem=str(error.fault))
         except ModelfetchError as error:
             self._learn(problem=error.message)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: the others' results are not lost with this one
+            self._learn(problem=f"trying it failed: {error!r}")
         finally:
             self._session.forget()
 

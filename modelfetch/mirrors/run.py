@@ -36,8 +36,8 @@ class Tested:
 
     @property
     def usable(self) -> bool:
-        """Whether bytes can be had from any of them."""
-        return any(trial.problem is None for trial in self.trials)
+        """Whether any of them answered as it should."""
+        return any(trial.problem is None and trial.latency_s is not None for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
         seconds = {name: each.seconds if each.seconds < float("inf") else None for name, each in self.scores.items()}

@@ -190,6 +190,12 @@ def test_the_file_that_is_shipped_is_right() -> None:
     assert sorted(official) == ["conda", "pypi", "torch"]
 
 
+def test_the_example_on_the_page_is_right() -> None:
+    page = (REPOSITORY / "docs/mirrors.md").read_text(encoding="utf-8")
+    example = read_mirrors(page.partition("```yaml\n")[2].partition("```")[0], file="docs/mirrors.md")
+    assert [len(section) > 0 for section in (example.endpoints, example.indexes, example.samples)] == [True] * 3
+
+
 def test_the_schema_for_editors_knows_the_same_keys_words_and_bounds() -> None:
     schema = json.loads((REPOSITORY / "docs/mirrors.schema.json").read_text())
     assert tuple(schema["properties"]) == TOP_KEYS

@@ -18,7 +18,7 @@ from modelfetch.errors import NoSourceError, UsageError
 from modelfetch.mirrors import Trial, try_endpoints
 from modelfetch.mirrors.attempt import SAMPLE_BYTES
 from modelfetch.planning.preference import Standing
-from tests.pulling import MIB, endpoint, noise, settings
+from tests.pulling import MIB, endpoint, noise, pull, settings
 from tests.simulator import (
     Cut,
     FakeHub,
@@ -215,6 +215,15 @@ def test_the_faster_one_comes_first_and_that_is_remembered(tmp_path: Path) -> No
         ]
 
 
+def test_the_next_pull_takes_what_is_little_from_the_endpoint_that_proved_faster(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=1_000_000.0) as slow, FakeHub({REPO: FILES}) as fast:
+        asked = given(tmp_path, slow, fast)
+        try_endpoints(asked, limit_s=LIMIT_S)
+        report = pull(asked, REPO).report
+        assert report is not None
+        assert {name for name, count in report.bytes_by_endpoint.items() if count} == {"hub1"}
+
+
 def test_a_hub_without_a_sample_is_not_asked_and_where_there_is_none_at_all_that_is_said(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
         asked = given(tmp_path, hub, samples=SAMPLES[1:])
@@ -224,6 +233,9 @@ def test_a_hub_without_a_sample_is_not_asked_and_where_there_is_none_at_all_that
         tested = try_endpoints(both, limit_s=LIMIT_S)
         assert [bool(trial.note) for trial in tested.trials] == [True, False]
         assert experience.recall(both.experience, both.endpoints)["hub0"].tried is None
+        assert tested.usable
+        dead = replace(both, endpoints=(both.endpoints[0], endpoint("http://127.0.0.1:9", "modelscope", name="dead")))
+        assert not try_endpoints(dead, limit_s=LIMIT_S).usable
 
 
 def test_without_the_network_nothing_is_tried(tmp_path: Path) -> None:
