@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -89,10 +88,10 @@ def _brought(value: object) -> Brought | None:
 
 
 def _number(value: object) -> float | None:
-    """A number that something can be: JSON also knows infinities, and Python's reader NaN."""
+    """A number that something can be: Python's reader of JSON also knows infinities, and what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 <= value < 1e15 and not math.isnan(value) else None
+    return float(value) if 0 <= value < 1e15 else None
 
 
 def _last_seen(item: tuple[str, Experience]) -> float:

@@ -80,6 +80,12 @@ def test_a_file_that_cannot_be_understood_is_none_and_is_replaced(tmp_path: Path
     assert experience.recall(file, (LAB,)) == {"lab": Experience(TRIED)}
 
 
+def test_a_file_that_is_too_long_is_not_read() -> None:
+    whole = written(Memory("a"))
+    assert read(whole + b" " * (LONGEST_BYTES - len(whole))) == Memory("a")
+    assert read(whole + b" " * (LONGEST_BYTES - len(whole) + 1)) is None
+
+
 @pytest.mark.parametrize(
     "seen",
     [

@@ -61,6 +61,8 @@ def scores(**known: Experience) -> dict[str, Score]:
         (Experience(Tried(NOW - 10, problem="down"), Brought(NOW - 5, 100e6)), Standing.KNOWN, 10.0),
         (Experience(Tried(NOW - 5, problem="down"), Brought(NOW - 10, 100e6)), Standing.TROUBLED, math.inf),
         (Experience(Tried(NOW - PROBLEM_HOLDS_S - 1, problem="x"), Brought(NOW - 9e4, 1e8)), Standing.KNOWN, 10.0),
+        # A rate that is none: a gigabyte would take for ever.
+        (Experience(Tried(NOW, bytes_per_s=1e-300)), Standing.UNKNOWN, math.inf),
         # A clock that went wrong.
         (Experience(Tried(NOW + 60, bytes_per_s=100e6)), Standing.UNKNOWN, math.inf),
     ],
