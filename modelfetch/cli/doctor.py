@@ -179,6 +179,9 @@ def _print_conclusion(found: list[Finding]) -> None:
     _print_remedy(conclusion.primary, indent=2)
     if conclusion.primary.verify:
         click.echo(f"  prove: {conclusion.primary.verify}")
+    explained = [finding.name for finding in found if finding.consequence_of == conclusion.primary.name]
+    if explained:
+        _print_wrapped("  explains: ", ", ".join(dict.fromkeys(explained)))
     others = sum(finding.severity.is_error and finding.consequence_of is None for finding in found) - 1
     if others > 0:
         click.echo(f"  {others} more error{'' if others == 1 else 's'} above.")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelfetch.cli import run
-from modelfetch.doctor import Severity
+from modelfetch.doctor import Finding, Rank, Severity
 from modelfetch.doctor.checks import CHECKS
 
 SETTINGS = ["doctor", "settings", "--offline"]
@@ -55,6 +55,18 @@ def test_an_error_ends_with_status_11_the_cause_its_command_and_its_proof(capsys
         "  mend:  unset SSL_CERT_FILE",
         "  prove: modelfetch doctor proxy",
     ]
+
+
+def test_the_cause_is_told_with_what_it_explains(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cause = Finding("net.dns", Severity.ERROR, "it is", effect="nothing works", rank=Rank.NETWORK)
+    follows = Finding("pip.unreachable", Severity.WARNING, "it follows", rank=Rank.NETWORK)
+    monkeypatch.setattr("modelfetch.doctor.examine", lambda **_: iter([("network", [cause, follows])]))
+    assert run(["doctor"]) == 11
+    lines = capsys.readouterr().out.splitlines()
+    assert "        follows from net.dns" in lines
+    assert lines[-2:] == ["Nothing works because it is.", "  explains: pip.unreachable"]
 
 
 @pytest.mark.usefixtures("broken_certificate")

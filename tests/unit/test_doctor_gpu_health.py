@@ -127,3 +127,12 @@ def test_different_gpus_are_numbered_differently_unless_it_is_set(gpu_machine: F
     assert "gpu.order" in {finding.name for finding in examined(gpu_machine, **two)}
     settled = examined(gpu_machine, CUDA_DEVICE_ORDER="PCI_BUS_ID", **two)
     assert "gpu.order" not in {finding.name for finding in settled}
+
+
+def test_a_data_centre_gpu_that_goes_to_sleep_is_information(gpu_machine: FakeMachine) -> None:
+    findings = {finding.name: finding for finding in examined(gpu_machine, FAKE_PERSISTENCE="0")}
+    assert findings["gpu.persistence"].severity is Severity.INFO
+    assert "gpu.persistence" not in {finding.name for finding in examined(gpu_machine)}
+    desktop = {"FAKE_NVML_COUNT": "2", "FAKE_SECOND_NAME": "NVIDIA GeForce RTX 4090", "FAKE_PERSISTENCE": "0"}
+    told = [finding for finding in examined(gpu_machine, **desktop) if finding.name == "gpu.persistence"]
+    assert [finding.evidence for finding in told] == [{"gpu": 0}]

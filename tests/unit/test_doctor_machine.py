@@ -11,7 +11,13 @@ import pytest
 from modelfetch.config import load
 from modelfetch.doctor import Severity
 from modelfetch.doctor.checks.disk import check_file_system, check_space, check_writing
-from modelfetch.doctor.checks.system import check_open_files, check_shared_memory
+from modelfetch.doctor.checks.system import (
+    check_memory,
+    check_open_files,
+    check_processors,
+    check_shared_memory,
+    check_temporary,
+)
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.probes.caches import QueueFacts
 from modelfetch.doctor.probes.limits import LimitFacts, read_limits
@@ -75,6 +81,24 @@ def test_little_shared_memory_and_few_open_files_are_warnings() -> None:
     ]
     plenty = Facts([LimitFacts(cpus=2, shared_memory_bytes=8 << 30, open_files=None)])
     assert {finding.severity for finding in (*check_shared_memory(plenty), *check_open_files(plenty))} == {Severity.OK}
+
+
+def test_memory_in_which_no_model_runs_and_a_small_temporary_folder_are_warnings(fake: FakeMachine) -> None:
+    facts = Facts(
+        [LimitFacts(cpus=2, memory_bytes=8 << 30, memory_available_bytes=200 << 20, temporary_bytes=64 << 20)]
+    )
+    assert [finding.name for finding in (*check_memory(facts), *check_temporary(facts))] == ["ram.low", "tmp.small"]
+    (fake.root / "tmp").mkdir()
+    assert read_limits(fake.machine(), load(fake.environment)).temporary_bytes
+    unknown = Facts([LimitFacts(cpus=2, memory_bytes=8 << 30)])
+    assert {finding.severity for finding in (*check_memory(unknown), *check_temporary(unknown))} == {Severity.OK}
+
+
+def test_fewer_processors_than_programs_think_are_told_with_the_number_to_set(fake: FakeMachine) -> None:
+    limited = LimitFacts(cpus=64, cpu_limit=2.5)
+    (_, finding) = check_processors(Facts([limited, fake.machine()]))
+    assert (finding.severity, finding.advice) == (Severity.INFO, "export OMP_NUM_THREADS=2")
+    assert len(check_processors(Facts([limited, fake.machine(OMP_NUM_THREADS="2")]))) == 1
 
 
 def place(role: str = "store", **changes: Any) -> Place:

@@ -258,3 +258,30 @@ def test_no_driver_library_on_bare_metal_in_a_container_and_in_wsl(fake: FakeMac
     fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
     fake.write("dev/dxg")
     assert "wsl.driver" in names_of_errors(examined(fake))
+
+
+def test_a_linux_driver_in_wsl_is_told_and_is_the_cause_where_it_does_not_start(fake: FakeMachine) -> None:
+    fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
+    fake.write("dev/dxg")
+    (finding,) = [finding for finding in examined(fake) if finding.name == "wsl.driver"]
+    assert finding.severity is Severity.WARNING
+    primary = conclude(examined(fake, FAKE_CUDA_INIT="100")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix[0].startswith("sudo apt purge 'libnvidia-compute*'")) == ("wsl.driver", True)
+    of_windows = fake.root / "usr/lib/wsl/lib"
+    of_windows.parent.mkdir(parents=True)
+    fake.libraries.rename(of_windows)
+    well = examined(fake, LD_LIBRARY_PATH=str(of_windows))
+    assert not names_of_errors(well)
+    assert "cuda" in {finding.name for finding in well}
+
+
+def test_toolkits_beside_each_other_and_no_compiler_are_information(fake: FakeMachine) -> None:
+    for name in ("cuda-12.4", "cuda-13.0"):
+        fake.write(f"usr/local/{name}/bin/nvcc")
+    (fake.root / "usr/local/cuda-13").symlink_to("cuda-13.0")
+    findings = {finding.name: finding for finding in examined(fake, PATH="")}
+    assert "(cuda-12.4, cuda-13.0)" in findings["cuda.home"].title
+    assert findings["cuda.compiler"].severity is Severity.INFO
+    settled = {finding.name for finding in examined(fake, CUDA_HOME=str(fake.root / "usr/local/cuda-13.0"))}
+    assert not {"cuda.home", "cuda.compiler"} & settled

@@ -169,3 +169,11 @@ def test_a_requirement_is_judged_for_the_python_that_is_looked_at(fake: FakeMach
     assert set(found(fake, "requirements")) == {"requirements"}
     machine = replace(fake.machine(), interpreter=Interpreter("3.8.20", fake.home))
     assert [each.name for each in doctor(names=["requirements"], machine=machine)] == ["tf.deps"]
+
+
+def test_xet_beside_a_mirror_is_information(fake: FakeMachine) -> None:
+    fake.with_package("hf_xet", "1.3.0")
+    mirror = {"HF_ENDPOINT": "https://hf-mirror.com"}
+    assert found(fake, "packages", **mirror)["xet"].severity is Severity.INFO
+    for environment in ({}, {"HF_ENDPOINT": "https://huggingface.co"}, {**mirror, "HF_HUB_DISABLE_XET": "1"}):
+        assert "xet" not in found(fake, "packages", **environment)

@@ -49,30 +49,31 @@ def check_cuda(facts: Facts) -> list[Finding]:
         return [_native_crash("drv.cuda-init", "the CUDA driver", "cuInit", cuda.ended)]
     if cuda.library_error is not None:
         return [_no_library(hardware, cuda.library_error)] if hardware.has_gpu else []
+    if hardware.in_wsl and "/usr/lib/wsl/" not in (cuda.library or ""):
+        return [_not_of_windows(cuda)]
     if cuda.init_code == 0:
         title = f"the CUDA driver starts and shows {len(cuda.devices)} GPU{'' if len(cuda.devices) == 1 else 's'}"
         return [well("cuda", title, library=cuda.library, driver_api=cuda.driver_api)]
     if cuda.init_code == NO_DEVICE and not hardware.has_gpu:
         return []
     foreign = _foreign_library(cuda, facts[Machine].environment.get("LD_LIBRARY_PATH", ""))
-    if foreign:
-        return [foreign]
-    trouble = CUDA_TROUBLES.get(
-        cuda.init_code or 0, Trouble(f"the CUDA driver does not start (error {cuda.init_code})")
+    return [foreign or _not_starting(cuda, driver_release(facts))]
+
+
+def _not_starting(cuda: CudaFacts, release: str) -> Finding:
+    unknown = Trouble(f"the CUDA driver does not start (error {cuda.init_code})")
+    trouble = CUDA_TROUBLES.get(cuda.init_code or 0, unknown)
+    return Finding(
+        "drv.cuda-init",
+        Severity.ERROR,
+        trouble.title,
+        {"cuInit": cuda.init_code, "library": cuda.library, "driver_api": cuda.driver_api},
+        effect=NO_CUDA,
+        rank=Rank.CUDA,
+        advice=trouble.advice,
+        fix=_with_branch(trouble.fix, release),
+        verify=PROVE_CUDA,
     )
-    return [
-        Finding(
-            "drv.cuda-init",
-            Severity.ERROR,
-            trouble.title,
-            {"cuInit": cuda.init_code, "library": cuda.library, "driver_api": cuda.driver_api},
-            effect=NO_CUDA,
-            rank=Rank.CUDA,
-            advice=trouble.advice,
-            fix=_with_branch(trouble.fix, driver_release(facts)),
-            verify=PROVE_CUDA,
-        )
-    ]
 
 
 def _with_branch(commands: tuple[str, ...], release: str) -> tuple[str, ...]:
@@ -118,6 +119,21 @@ def _no_library(hardware: HardwareFacts, error: str) -> Finding:
         rank=Rank.HARDWARE if hardware.in_container else Rank.DRIVER,
         advice=advice,
         fix=fix,
+        verify=PROVE_CUDA,
+    )
+
+
+def _not_of_windows(cuda: CudaFacts) -> Finding:
+    fails = cuda.init_code != 0
+    return Finding(
+        "wsl.driver",
+        Severity.ERROR if fails else Severity.WARNING,
+        f"WSL takes `libcuda.so.1` from `{cuda.library}`, not from the Windows driver's `/usr/lib/wsl/lib`",
+        {"library": cuda.library, "cuInit": cuda.init_code},
+        effect=NO_CUDA if fails else "",
+        rank=Rank.DRIVER,
+        advice="A driver for Linux was installed in WSL, where the one of Windows is used.",
+        fix=("sudo apt purge 'libnvidia-compute*' 'nvidia-driver*' && sudo ldconfig",),
         verify=PROVE_CUDA,
     )
 
@@ -247,6 +263,12 @@ def check_toolkit(facts: Facts) -> list[Finding]:
                 verify="modelfetch doctor nvcc",
             )
         )
+    if len(toolkit.toolkits) > 1 and toolkit.home is None:
+        title = f"there are several CUDA toolkits ({', '.join(toolkit.toolkits)}), and CUDA_HOME names none"
+        findings.append(note("cuda.home", title, advice="Building extensions takes whichever nvcc is first on PATH."))
+    if toolkit.compiler is None and torch.folder is not None:
+        title = "there is no C compiler, which torch.compile and building extensions need"
+        findings.append(note("cuda.compiler", title, advice="sudo apt install build-essential"))
     if toolkit.shadowing:
         findings.append(_shadowing(toolkit.shadowing, torch))
     return findings
@@ -290,7 +312,7 @@ CHECKS = (
         "gpu",
         "the CUDA toolkit, and CUDA libraries that stand before torch's",
         (ToolkitFacts, TorchFacts),
-        ("cuda.nvcc", "cuda.nvcc-major", "cuda.home", "cuda.ldpath"),
+        ("cuda.compiler", "cuda.nvcc", "cuda.nvcc-major", "cuda.home", "cuda.ldpath"),
         check_toolkit,
     ),
 )

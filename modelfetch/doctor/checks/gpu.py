@@ -34,7 +34,10 @@ _COMPUTE_MODES = {1: "exclusive to a thread", 2: "prohibited", 3: "exclusive to 
 def check_gpus(facts: Facts) -> list[Finding]:
     hardware = facts[HardwareFacts]
     if not hardware.has_gpu:
-        return [note("gpu.none", "no NVIDIA GPU is there, so models run on the CPU")]
+        advice = (
+            "WSL shows none of Windows: `wsl --update` there, and a current NVIDIA driver." if hardware.in_wsl else ""
+        )
+        return [note("gpu.none", "no NVIDIA GPU is there, so models run on the CPU", advice=advice)]
     fault = None if hardware.in_wsl else _missing(hardware)
     if fault:
         return [fault]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from modelfetch.doctor.checks.check import Check, note
@@ -28,6 +29,8 @@ _SLOWED = {
     0x40: "it is too hot",
     0x80: "its power supply asks it to slow down",
 }
+# A desktop's GPU has a screen that keeps it awake.
+_DATA_CENTRE = re.compile(r"\b(?:Tesla|GH200|[ABHLPTV]\d{1,3})\b")
 _VIRTUAL_GPU = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
 _PROVE = "modelfetch doctor gpu-health"
 
@@ -36,7 +39,7 @@ def check_gpu_health(facts: Facts) -> list[Finding]:
     return [
         finding
         for index, device in enumerate(facts[NvmlFacts].devices)
-        for look in (_memory_errors, _slowed, _link, _licence)
+        for look in (_memory_errors, _slowed, _link, _licence, _sleep)
         for finding in look(index, device)
     ]
 
@@ -89,6 +92,12 @@ def _licence(index: int, device: NvmlDevice) -> Iterator[Finding]:
             fix=("sudo systemctl restart nvidia-gridd && nvidia-smi -q | grep -i licen",),
             verify=_PROVE,
         )
+
+
+def _sleep(index: int, device: NvmlDevice) -> Iterator[Finding]:
+    if device.health.get("persistence") == 0 and _DATA_CENTRE.search(device.name):
+        title = f"GPU {index} goes to sleep when nothing uses it, so each start takes seconds longer"
+        yield note("gpu.persistence", title, advice=f"sudo nvidia-smi -i {index} -pm 1 keeps it awake.", gpu=index)
 
 
 def check_division(facts: Facts) -> list[Finding]:
@@ -202,7 +211,7 @@ CHECKS = (
         "gpu",
         "errors of a GPU's memory, what slows it down, its link, its licence",
         (NvmlFacts,),
-        ("gpu.ecc", "gpu.throttle", "gpu.pcie", "gpu.vgpu-license"),
+        ("gpu.ecc", "gpu.throttle", "gpu.pcie", "gpu.persistence", "gpu.vgpu-license"),
         check_gpu_health,
     ),
     Check("division", "gpu", "GPUs that MIG divides", (NvmlFacts,), ("gpu.mig",), check_division),

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.checks.interpreter import NO_MODELS
@@ -65,6 +66,15 @@ def check_packages(facts: Facts) -> list[Finding]:
             )
             if package not in packages.versions
         ]
+    environment = facts[Machine].environment
+    if "hf-xet" in packages.versions and _is_mirror(environment.get("HF_ENDPOINT")) and not _has_no_xet(environment):
+        findings.append(
+            note(
+                "xet",
+                "HF_ENDPOINT names a mirror, and hf-xet goes past it to the hosts that Hugging Face names",
+                advice="export HF_HUB_DISABLE_XET=1 keeps its client on the mirror, where modelfetch stays anyway.",
+            )
+        )
     old = packages.versions.get("pynvml")
     if old and version(old) < (12,):
         findings.append(
@@ -78,6 +88,15 @@ def check_packages(facts: Facts) -> list[Finding]:
             )
         )
     return findings
+
+
+def _is_mirror(endpoint: str | None) -> bool:
+    host = urlsplit(endpoint or "").hostname
+    return host is not None and host != "huggingface.co"
+
+
+def _has_no_xet(environment: Mapping[str, str]) -> bool:
+    return environment.get("HF_HUB_DISABLE_XET", "").lower() in {"1", "on", "yes", "true"}
 
 
 def check_requirements(facts: Facts) -> list[Finding]:
@@ -173,7 +192,7 @@ CHECKS = (
         "python",
         "the packages that run models",
         (PackageFacts,),
-        ("py.dup", "tf.absent", "acc.absent", "pynvml.old"),
+        ("py.dup", "tf.absent", "acc.absent", "pynvml.old", "xet"),
         check_packages,
     ),
     Check(

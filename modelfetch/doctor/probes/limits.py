@@ -28,6 +28,7 @@ class LimitFacts:
     memory_available_bytes: int | None = None
     memory_limit_bytes: int | None = None
     shared_memory_bytes: int | None = None
+    temporary_bytes: int | None = None
     open_files: int | None = None
 
 
@@ -40,6 +41,7 @@ def read_limits(machine: Machine, _settings: Settings) -> LimitFacts:
         memory_available_bytes=_kilobytes(memory, "MemAvailable"),
         memory_limit_bytes=_memory_limit(machine),
         shared_memory_bytes=_size_of(machine, "dev/shm"),
+        temporary_bytes=_size_of(machine, machine.environment.get("TMPDIR", "tmp").lstrip("/")),
         open_files=_open_files(),
     )
 

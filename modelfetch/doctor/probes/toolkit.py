@@ -13,18 +13,23 @@ from modelfetch.doctor.machine import Machine
 from modelfetch.doctor.tables import Version, version
 
 _NVCC_LIMIT_S = 3.0
+_COMPILERS = ("cc", "gcc", "clang")
 _CUDA_LIBRARIES = re.compile(r"lib(cudart|cublas|cublasLt|cudnn|cufft|cusparse|nvJitLink|nccl)\.so.*")
 
 
 @dataclass(frozen=True)
 class ToolkitFacts:
-    """`home` is CUDA_HOME or CUDA_PATH as it is set; `shadowing` the folders of LD_LIBRARY_PATH with CUDA libraries."""
+    """`home` is CUDA_HOME or CUDA_PATH as it is set, `toolkits` are the names of those beside each other in /usr/local;
+    `shadowing` the folders of LD_LIBRARY_PATH with CUDA libraries; `compiler` the first C compiler on PATH.
+    """
 
     nvcc: str | None = None
     nvcc_version: Version = ()
     home: str | None = None
     home_exists: bool = True
     shadowing: tuple[str, ...] = ()
+    toolkits: tuple[str, ...] = ()
+    compiler: str | None = None
 
 
 def read_toolkit(machine: Machine, _settings: Settings) -> ToolkitFacts:
@@ -40,7 +45,16 @@ def read_toolkit(machine: Machine, _settings: Settings) -> ToolkitFacts:
         home=home,
         home_exists=home is None or Path(home).is_dir(),
         shadowing=tuple(folder for folder in environment.get("LD_LIBRARY_PATH", "").split(":") if _has_cuda(folder)),
+        toolkits=tuple(sorted(path.name for path in (machine.root / "usr/local").glob("cuda-*") if _is_toolkit(path))),
+        compiler=next(
+            filter(None, (shutil.which(name, path=environment.get("PATH", "")) for name in _COMPILERS)), None
+        ),
     )
+
+
+def _is_toolkit(folder: Path) -> bool:
+    # `cuda-12` is a link to `cuda-12.4`.
+    return not folder.is_symlink() and (folder / "bin/nvcc").exists()
 
 
 def _version_of(nvcc: str, machine: Machine) -> Version:
