@@ -4,7 +4,10 @@
 - A body is read into the caller's buffer, as it arrives; it never yields more than the length that was announced, and
   its early end is a fault, not an end.
 - A connection is used again only when its last body was read to the end.
-- A kept connection that the server closed meanwhile is replaced once, without a fault.
+- A kept connection that the server closed meanwhile, or on which something else than an answer is left of an earlier
+  one, is replaced once, without a fault.
+- What comes before an answer (103 Early Hints, say) is passed over; nothing that surrounds a body goes on without end.
+- Only so many connections are kept: a hub may redirect every file to a host of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from modelfetch import __version__
@@ -24,6 +28,30 @@ USER_AGENT = f"modelfetch/{__version__}"
 STALL_S = 10.0
 # Reading this much to its end is cheaper than a new connection.
 _WORTH_DRAINING = 64 << 10
+# As long as a new connection takes; who announces a body with a redirect and sends none is not waited for.
+_WORTH_WAITING_S = 0.2
+# A hub, and the few hosts that its signed links lead to.
+_MOST_KEPT = 4
+_MOST_INTERIM = 16
+# Of these headers there may be several, which mean what one means that lists them all (RFC 9110, 5.3).
+_LISTS = frozenset({"link", "ratelimit"})
+
+
+class _RawAnswer(http.client.HTTPResponse):
+    """The standard library's reading of an answer, which takes 103 for an answer, and reads answers of 100 and the
+    lines after a chunked body for as long as they come.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # in no stub
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("interim answers without end")
+
+    def _read_and_discard_trailer(self) -> None:
+        http.client.parse_headers(self.fp)  # a hundred at most
 
 
 class Response:
@@ -31,7 +59,7 @@ class Response:
 
     def __init__(self, raw: http.client.HTTPResponse, connection: _Connection, url: str) -> None:
         self.status = raw.status
-        self.headers = {name.lower(): value for name, value in raw.getheaders()}
+        self.headers = _headers(raw)
         self.url = url
         self.length: int | None = raw.length
         self._chunked = bool(raw.chunked)
@@ -50,8 +78,9 @@ class Response:
         if not view or self._raw.fp is None:
             return 0
         try:
-            # One receive at most, straight into the caller's buffer. HTTPResponse.readinto would wait until it is full.
-            count = self._raw.readinto(view) if self._chunked else self._raw.fp.readinto1(view)
+            # One receive at most, straight into the caller's buffer. HTTPResponse.readinto would wait until it is full,
+            # and forget what came before a cut.
+            count = self._read_chunk(view) if self._chunked else self._raw.fp.readinto1(view)
         except TimeoutError as error:
             self._broken = True
             raise FaultError(Fault(Kind.STALL)) from error
@@ -90,16 +119,28 @@ class Response:
         if not keep:
             self._connection.close()
 
+    def _read_chunk(self, view: memoryview) -> int:
+        part = self._raw.read1(len(view))
+        view[: len(part)] = part
+        return len(part)
+
     def _drain(self) -> bool:
+        """Read the rest, which is little; False where it does not come at once."""
+        buffer, until = memoryview(bytearray(_WORTH_DRAINING)), time.monotonic() + _WORTH_WAITING_S
         try:
-            self.read(_WORTH_DRAINING)
-        except FaultError:
+            with self._connection.impatient(_WORTH_WAITING_S):
+                while self.readinto(buffer):
+                    if time.monotonic() > until:
+                        return False
+        except (FaultError, OSError):
             return False
         return True
 
 
 class _Connection(http.client.HTTPConnection):
     """One connection to one origin, opened by the network's rules instead of the standard library's."""
+
+    response_class = _RawAnswer
 
     def __init__(self, network: Network, origin: str, timeout_s: float) -> None:
         parts = urlsplit(origin)
@@ -114,6 +155,13 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = self._network.open(self._origin, self._timeout_s)
+
+    @contextlib.contextmanager
+    def impatient(self, timeout_s: float) -> Iterator[None]:
+        """Wait no longer than `timeout_s` for a single read."""
+        self.sock.settimeout(timeout_s)
+        yield
+        self.sock.settimeout(self._timeout_s)
 
 
 class Session:
@@ -136,13 +184,16 @@ class Session:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         if target is url:
             sent |= self._network.proxy_headers(origin)
-        connection = self._connections.get(origin)
+        connection = self._connections.pop(origin, None)
         if connection is not None and connection.sock is not None and connection.used:
+            self._connections[origin] = connection  # the last that is closed to make room for others
             try:
                 return self._send(connection, method, url, target, sent)
             except FaultError as error:
-                if error.fault.kind is not Kind.CUT or self._aborted:
+                if error.fault.kind not in {Kind.CUT, Kind.MALFORMED} or self._aborted:
                     raise
+        if len(self._connections) >= _MOST_KEPT:
+            self._connections.pop(next(iter(self._connections))).close()
         self._connections[origin] = connection = _Connection(self._network, origin, self._stall_s)
         return self._send(connection, method, url, target, sent)
 
@@ -181,6 +232,15 @@ class Session:
             if isinstance(sock, socket.socket):
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+
+def _headers(raw: http.client.HTTPResponse) -> dict[str, str]:
+    """The headers, by their names in lower case; of those that are no lists, the last of a name counts."""
+    headers: dict[str, str] = {}
+    for written, value in raw.getheaders():
+        name = written.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in _LISTS and name in headers else value
+    return headers
 
 
 def _target(url: str) -> str:

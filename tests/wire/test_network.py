@@ -15,49 +15,15 @@ import pytest
 
 from modelfetch.http import Answer, Client, Network
 from modelfetch.planning.retry import FaultError, Kind
+from tests.raw_server import Server, head
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
-
-
-class Server:
-    """Accepts connections on loopback and hands each to `serve`; `heard` collects what the servers saw."""
-
-    def __init__(self, serve: Callable[[socket.socket, list[bytes]], None]) -> None:
-        self._serve = serve
-        self.heard: list[bytes] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._one, args=(connection,), daemon=True).start()
-
-    def _one(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            self._serve(connection, self.heard)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def get(url: str) -> Answer:
     """One answer, with proxies and trust as the environment has them now."""
     with Client(Network()) as client:
         return client.get(url)
-
-
-def head(connection: socket.socket) -> bytes:
-    """A request's head."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        chunk = connection.recv(4096)
-        if not chunk:
-            break
-        received += chunk
-    return received
 
 
 def answer(connection: socket.socket, heard: list[bytes]) -> None:
