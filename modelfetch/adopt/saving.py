@@ -41,7 +41,7 @@ def save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests]) -
     here = _here_of(candidate, digests)
     content = content_of(candidate, here) if candidate.repo else None
     known = _known(store, candidate, content) if content else None
-    if content is None or known is not None:
+    if content is None or (known is not None and _is_named(store, known, content.manifest)):
         return AdoptedModel(candidate, known, False, len(here), candidate.size_bytes)
     same_commit = store.records.matching(_reference(content.manifest, content.manifest.commit))
     referred = store.records.matching(_reference(content.manifest, content.manifest.revision))
@@ -68,6 +68,11 @@ def _known(store: Store, candidate: Candidate, content: Content) -> Snapshot | N
         found = store.records.matching(pinned)
         found += store.records.matching(_reference(content.manifest, content.manifest.revision))
     return next((snapshot for snapshot in found if not snapshot.plain and covers(snapshot, content)), None)
+
+
+def _is_named(store: Store, known: Snapshot, manifest: Manifest) -> bool:
+    """Whether a reference leads to what is known: one that was killed may have written its record and nothing after."""
+    return known.manifest.hub != manifest.hub or bool(store.records.matching(_reference(manifest, manifest.revision)))
 
 
 def _reference(manifest: Manifest, revision: str | None) -> Reference:

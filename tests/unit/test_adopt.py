@@ -432,14 +432,18 @@ class TestChanges:
         assert blob(cache).stat().st_nlink == 1
         assert store.snapshots() == []
 
-    @pytest.mark.parametrize("dies_in", ["publish", "fsync_file", "Blobs.stamp", "Store.save"])
+    @pytest.mark.parametrize(
+        "dies_in", ["publish", "fsync_file", "Blobs.stamp", "Store.save", "Records.write_reference"]
+    )
     def test_killed_anywhere_the_next_run_heals(self, store: Store, cache: Path, dies_in: str) -> None:
-        module = {"Blobs.stamp": "blobs", "Store.save": "store"}.get(dies_in, "adopting")
+        module = {"Blobs.stamp": "blobs", "Store.save": "store", "Records.write_reference": "records"}.get(
+            dies_in, "adopting"
+        )
         script = f"""
             import os, sys
             from pathlib import Path
             from modelfetch.adopt import adopt, place_at
-            from modelfetch.store import Store, adopting, blobs, store
+            from modelfetch.store import Store, adopting, blobs, records, store
             def die(*_, **__): os.kill(os.getpid(), 9)
             {module}.{dies_in} = die
             adopt(Store.open(Path(sys.argv[1])), [place_at(Path(sys.argv[2]))])
