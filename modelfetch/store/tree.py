@@ -26,6 +26,7 @@ from modelfetch.manifest import Digests, Entry
 from modelfetch.store.damaged import Damaged
 from modelfetch.store.files import fsync_file, make_folder, publish, sweep, temporary_in
 from modelfetch.store.hashing import hash_file
+from modelfetch.store.linking import leads_to
 from modelfetch.store.pieces import PieceLists
 
 STATE_FOLDER = ".modelfetch"
@@ -132,7 +133,7 @@ class Tree:
     def is_stale_link(self, path: str, payload: Path) -> bool:
         """Whether the file at `path` was made as a hard link of a payload that has been replaced since."""
         stamp = self._stamps.get(path)
-        return stamp is not None and stamp.linked and not payload.samefile(self.root / path)
+        return stamp is not None and stamp.linked and not leads_to(self.root / path, payload)
 
     def put(self, path: str, complete: Path, digests: Digests, *, linked: bool = False, keep: bool = True) -> None:
         """Give a complete file the name `path`; with `keep` another one of that name that is not ours is saved aside.

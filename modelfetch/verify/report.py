@@ -47,11 +47,20 @@ class Problem(StrEnum):
     NOT_PULLED = "not pulled"
     NOT_AS_LOCKED = "not as locked"
     GONE_FROM_VIEW = "gone from view"
+    STALE_VIEW = "stale view"
 
 
-# What fetching the file again mends. The rest is as the hub has it.
-_MENDED_BY_FETCHING = frozenset(
-    {Problem.MISSING, Problem.SHORT, Problem.LONG, Problem.CHANGED, Problem.UNREADABLE, Problem.BROKEN_LINK}
+# What fetching the file again mends, or linking it. The rest is as the hub has it.
+_MENDABLE = frozenset(
+    {
+        Problem.MISSING,
+        Problem.SHORT,
+        Problem.LONG,
+        Problem.CHANGED,
+        Problem.UNREADABLE,
+        Problem.BROKEN_LINK,
+        Problem.STALE_VIEW,
+    }
 )
 
 
@@ -80,7 +89,7 @@ class Finding:
     @property
     def can_be_repaired(self) -> bool:
         """Whether `--repair` helps."""
-        return self.remains and self.problem in _MENDED_BY_FETCHING
+        return self.remains and self.problem in _MENDABLE
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,10 @@ def verify(
     for snapshot in snapshots:
         bad = {found.entry.path for found in damage if found.snapshot is snapshot and found.finding.remains}
         findings += check_contents(snapshot, (entry for entry in snapshot.entries if entry.path not in bad))
-        findings += _view_findings(snapshot)
+        findings += _gone_from_views(snapshot)
+        if deep or repair is not None:
+            # It may have to be read.
+            findings += _stale_in_views(store, snapshot, errors if repair else None)
         if deep and not bad:
             store.note_verified(snapshot)
     checked_bytes = sum(reading.read_bytes for reading in readings.values())
@@ -295,7 +298,32 @@ def _is_whole(store: Store, snapshot: Snapshot, entry: Entry) -> bool:
     return store.find(entry.digests, entry.size) is not None
 
 
-def _view_findings(snapshot: Snapshot) -> Iterator[Finding]:
+def _stale_in_views(store: Store, snapshot: Snapshot, mending: list[ModelfetchError] | None) -> Iterator[Finding]:
+    """Links of a damaged payload that a mending did not come to. Made again unless `mending`, which hears of what does
+    not work, is None.
+    """
+    for place in snapshot.views:
+        stale = registry.stale(store, snapshot, place)
+        left = set(stale)
+        if stale and mending is not None:
+            try:
+                registry.link(store, snapshot, place)
+            except ModelfetchError as error:
+                mending.append(error)
+            left = set(registry.stale(store, snapshot, place))
+        for path in stale:
+            yield Finding(
+                snapshot.manifest.repo,
+                path,
+                Problem.STALE_VIEW,
+                expected="what the store has",
+                got=f"what it was before it was mended, in {place.root}",
+                hint=f"modelfetch link {snapshot.reference} --to {place.name}",
+                repaired=path not in left,
+            )
+
+
+def _gone_from_views(snapshot: Snapshot) -> Iterator[Finding]:
     for place in snapshot.views:
         if gone := registry.missing(snapshot, place):
             yield Finding(

@@ -8,12 +8,13 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelfetch.errors import NoSourceError, StoreError
 from modelfetch.store import FolderDestination, Snapshot, Store
-from modelfetch.store.views import folder, huggingface
+from modelfetch.store.views import folder, huggingface, modelscope
 from modelfetch.verify import Checked, Problem, Severity, VerifyReport, verify
 from tests.conftest import safetensors_bytes
 from tests.stored import bring, contents, deliver, digests_of, manifest_of
@@ -494,3 +495,34 @@ def test_the_page_about_verify_has_every_problem_and_no_other() -> None:
     page = (Path(__file__).parents[2] / "docs/verify.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(Problem)
+
+
+@pytest.mark.parametrize("kind", [huggingface, modelscope, folder])
+def test_a_view_that_a_mending_did_not_come_to_is_found_and_made_again(
+    store: Store, snapshot: Snapshot, tmp_path: Path, kind: Any
+) -> None:
+    view = kind.link(store, snapshot, tmp_path / "view")
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+    # A repair that was killed here, or a pull that met the damage.
+    store.blobs.set_damaged_aside(str(digests_of(WEIGHTS).sha256))
+    store.publish_bytes(WEIGHTS, digests_of(WEIGHTS))
+    assert (view.folder / "model.safetensors").read_bytes() == flip(WEIGHTS)
+    report = verify(store)
+    assert problems(report) == [("model.safetensors", Problem.STALE_VIEW)]
+    assert not report.ok
+    assert verify(store, repair=refetch(store)).ok
+    assert contents(view.folder) == FILES
+    assert verify(store).findings == ()
+
+
+@pytest.mark.parametrize("kind", [huggingface, modelscope, folder])
+def test_what_others_put_in_a_view_is_theirs(store: Store, snapshot: Snapshot, tmp_path: Path, kind: Any) -> None:
+    view = kind.link(store, snapshot, tmp_path / "view")
+    edited = {**FILES, "config.json": b'{"edited": true}'}
+    for path, content in edited.items():
+        real = (view.folder / path).resolve()
+        real.unlink()
+        (view.folder / path if path == "config.json" else real).unlink(missing_ok=True)
+        (view.folder / path if path == "config.json" else real).write_bytes(content)
+    assert verify(store, repair=refetch(store)).findings == ()
+    assert contents(view.folder) == edited

@@ -1,5 +1,5 @@
-"""A snapshot in another tool's layout. One module for each layout, each with `link`, `owned` and `missing`;
-here is what they share.
+"""A snapshot in another tool's layout. One module for each layout, each with `link`, `owned`, `missing` and
+`stale`; here is what they share.
 
 - A view shows only what `Store.find` has just proven.
 - What cannot be made is a StoreError that says why; nothing half-made has a final name.
@@ -7,12 +7,14 @@ here is what they share.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelfetch.errors import StoreError
 from modelfetch.manifest import Entry
+from modelfetch.store.hashing import hash_file
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 
@@ -40,6 +42,21 @@ def take_place(store: Store, snapshot: Snapshot, place: ViewPlace, *, same_folde
         if is_another and place in other.views and same_folder(other):
             store.drop_view(other, place)
     store.note_view(snapshot, place)
+
+
+def has_other_bytes(file: Path, entry: Entry, payload: Path) -> bool:
+    """Whether `file`, which may once have been a link of the entry's payload, is another file by now with other bytes.
+
+    Reads it where it could have been: a payload that was mended is another file than its earlier links.
+    """
+    try:
+        status, now = file.stat(), payload.stat()
+        if status.st_dev != now.st_dev or os.path.samestat(status, now):
+            return False
+        hashed = hash_file(file, with_git_sha1=False)
+    except OSError:
+        return False
+    return hashed is None or hashed.digests().sha256 != entry.digests.sha256
 
 
 def proven_files(store: Store, snapshot: Snapshot) -> Iterable[tuple[Entry, Path]]:

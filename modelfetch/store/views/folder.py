@@ -11,7 +11,7 @@ from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 from modelfetch.store.tree import Tree
 from modelfetch.store.views import View, take_place
-from modelfetch.store.views.real_files import put_files
+from modelfetch.store.views.real_files import put_files, stale_files
 
 KIND = "folder"
 
@@ -45,3 +45,8 @@ def owned(store: Store, snapshot: Snapshot, root: Path, going: Sequence[Snapshot
 def missing(snapshot: Snapshot, root: Path) -> list[str]:
     """The files that are no longer in the view."""
     return [entry.path for entry in snapshot.entries if not (root / entry.path).exists()]
+
+
+def stale(store: Store, snapshot: Snapshot, root: Path) -> list[str]:
+    """The files in the view that have other bytes: links of a payload that was mended since."""
+    return stale_files(store, snapshot, Tree(root), below="")

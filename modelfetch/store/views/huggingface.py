@@ -27,7 +27,7 @@ from modelfetch.store.linking import leads_to
 from modelfetch.store.links import Method, RelativeLinks, hard_link, link_or_copy, symbolic_link
 from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
-from modelfetch.store.views import View, proven_files
+from modelfetch.store.views import View, has_other_bytes, proven_files
 
 KIND = "huggingface"
 _TREE_FORMAT = 1
@@ -95,6 +95,16 @@ def missing(snapshot: Snapshot, root: Path) -> list[str]:
     """The files that are no longer in the view."""
     folder = _Repository(root, snapshot.manifest).commit
     return [entry.path for entry in snapshot.entries if not (folder / entry.path).exists()]
+
+
+def stale(store: Store, snapshot: Snapshot, root: Path) -> list[str]:
+    """The files whose name in `blobs/` has other bytes: links of a payload that was mended since."""
+    blobs = _Repository(root, snapshot.manifest).blobs
+    return [
+        entry.path
+        for entry in snapshot.entries
+        if has_other_bytes(blobs / _etag(entry), entry, store.blob(str(entry.digests.sha256)))
+    ]
 
 
 class _Repository:

@@ -15,7 +15,7 @@ from modelfetch.store.snapshot import Snapshot, ViewPlace
 from modelfetch.store.store import Store
 from modelfetch.store.tree import Tree
 from modelfetch.store.views import View, take_place
-from modelfetch.store.views.real_files import put_files
+from modelfetch.store.views.real_files import put_files, stale_files
 
 KIND = "modelscope"
 _DEFAULT_BRANCH = "master"
@@ -60,6 +60,11 @@ def missing(snapshot: Snapshot, root: Path) -> list[str]:
     """The files that are no longer in the view."""
     folder = _repository(root, snapshot) / _below(snapshot)
     return [entry.path for entry in snapshot.entries if not (folder / entry.path).exists()]
+
+
+def stale(store: Store, snapshot: Snapshot, root: Path) -> list[str]:
+    """The files in the view that have other bytes: links of a payload that was mended since."""
+    return stale_files(store, snapshot, Tree(_repository(root, snapshot)), below=_below(snapshot))
 
 
 def _repository(root: Path, snapshot: Snapshot) -> Path:

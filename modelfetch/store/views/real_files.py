@@ -17,7 +17,7 @@ from modelfetch.store.links import Method, link_or_copy
 from modelfetch.store.snapshot import Snapshot
 from modelfetch.store.store import Store
 from modelfetch.store.tree import Tree
-from modelfetch.store.views import proven_files
+from modelfetch.store.views import has_other_bytes, proven_files
 
 SMALL_BYTES = 1 << 20
 _TEXT_SUFFIXES = frozenset(
@@ -63,6 +63,17 @@ def put_files(store: Store, snapshot: Snapshot, tree: Tree, *, below: str, keep:
         if not is_edited_by_people(entry):
             counts.large_copies.append(entry.path)
     return counts
+
+
+def stale_files(store: Store, snapshot: Snapshot, tree: Tree, *, below: str) -> list[str]:
+    """The files that are still what was put there, and have other bytes: links of a payload that was mended since."""
+    return [
+        entry.path
+        for entry in snapshot.entries
+        if tree.is_ours(f"{below}{entry.path}")
+        and tree.is_stale_link(f"{below}{entry.path}", payload := store.blob(str(entry.digests.sha256)))
+        and has_other_bytes(tree.root / below / entry.path, entry, payload)
+    ]
 
 
 def _methods(entry: Entry, snapshot: Snapshot) -> tuple[Method, ...]:

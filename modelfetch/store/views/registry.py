@@ -16,9 +16,13 @@ class _Kind:
     link: Callable[[Store, Snapshot, Path], View]
     owned: Callable[[Store, Snapshot, Path, Sequence[Snapshot]], list[Path]]
     missing: Callable[[Snapshot, Path], list[str]]
+    stale: Callable[[Store, Snapshot, Path], list[str]]
 
 
-_KINDS = {module.KIND: _Kind(module.link, module.owned, module.missing) for module in (huggingface, modelscope, folder)}
+_KINDS = {
+    module.KIND: _Kind(module.link, module.owned, module.missing, module.stale)
+    for module in (huggingface, modelscope, folder)
+}
 
 
 def link(store: Store, snapshot: Snapshot, place: ViewPlace) -> View:
@@ -34,3 +38,8 @@ def owned(store: Store, snapshot: Snapshot, place: ViewPlace, going: Sequence[Sn
 def missing(snapshot: Snapshot, place: ViewPlace) -> list[str]:
     """The files that somebody has taken out of the view."""
     return _KINDS[place.kind].missing(snapshot, place.root)
+
+
+def stale(store: Store, snapshot: Snapshot, place: ViewPlace) -> list[str]:
+    """The files in the view that were links of a payload which was mended since, and show what it was before."""
+    return _KINDS[place.kind].stale(store, snapshot, place.root)
