@@ -58,13 +58,15 @@ def examine(
         settings, error = _settings(machine)
     checks = chosen(names, offline=offline or settings.offline, deep=deep)
     facts = Facts((machine, settings, SettingsFacts(error)))
-    needed = {kind for check in checks for kind in check.needs}
-    for probe in PROBES:
-        if probe.kind in needed:
-            facts.start(probe, machine, settings)
     unread: set[type] = set()
+    # What the first group needs is read first and alone, so that its lines are there at once; then all the rest.
+    waiting = list(PROBES)
     for group in dict.fromkeys(check.group for check in checks):
         members = [check for check in checks if check.group == group]
+        needed = {kind for check in (members if len(waiting) == len(PROBES) else checks) for kind in check.needs}
+        for probe in [probe for probe in waiting if probe.kind in needed]:
+            waiting.remove(probe)
+            facts.start(probe, machine, settings)
         found = (finding for check in members for finding in _run(check, facts, unread, checks))
         yield group, for_installer(found, installer)
 

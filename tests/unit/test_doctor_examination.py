@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from modelfetch.doctor.probes import PROBES
 from modelfetch.doctor.probes.limits import LimitFacts
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -125,3 +129,15 @@ def test_a_check_that_raises_is_a_finding_and_the_others_go_on(
         ("config", Severity.OK),
     ]
     assert findings[0].title == "the check `memory` failed: LookupError: nobody reads LimitFacts"
+
+
+def test_the_first_lines_wait_for_nothing_that_takes_long_to_import() -> None:
+    script = (
+        "import sys\n"
+        "from modelfetch.doctor import examine\n"
+        "next(examine(offline=True))\n"
+        "heavy = {'adopt', 'store', 'model', 'http', 'transfer', 'hubs', 'pull'}\n"
+        "print(sorted(heavy & {name.split('.')[1] for name in sys.modules if name.startswith('modelfetch.')}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -14,7 +14,6 @@ from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
 from modelfetch.doctor.probes.caches import QueueFacts
 from modelfetch.doctor.probes.storage import Place, StorageFacts
-from modelfetch.store.store import VERSION_FILE
 
 # No model that is worth pulling fits below the first, and no two below the second.
 _LEAST_FREE = 500_000_000
@@ -157,6 +156,9 @@ def _one_per_device(places: Iterable[Place]) -> list[Place]:
 
 
 def check_store(facts: Facts) -> list[Finding]:
+    # Imported here: the first lines do not wait for it.
+    from modelfetch.store.store import VERSION_FILE
+
     storage = facts[StorageFacts]
     place, error = storage.places[0], storage.store_error
     if error is not None:

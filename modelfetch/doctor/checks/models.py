@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
@@ -15,10 +17,9 @@ from modelfetch.doctor.probes.limits import LimitFacts
 from modelfetch.doctor.probes.models import ModelFacts, StoredModel
 from modelfetch.doctor.probes.native import CudaFacts, NvmlFacts
 from modelfetch.doctor.probes.torch_files import TorchFacts
-from modelfetch.model.contents import NotExercised
-from modelfetch.model.kind import Exercise
-from modelfetch.model.placement import DoesNotFit, Gpu, Placed, Wish, place
-from modelfetch.model.placement import Machine as Room
+
+if TYPE_CHECKING:
+    from modelfetch.model.placement import Machine as Room
 
 _PROVE = "modelfetch doctor models"
 _PACKAGES = {"PIL": "pillow"}
@@ -56,6 +57,10 @@ def check_models(facts: Facts) -> list[Finding]:
 
 def _room(facts: Facts) -> Room:
     """What this machine has for a model, without asking torch."""
+    # Imported here, as in the probe: the first lines do not wait for it.
+    from modelfetch.model.placement import Gpu
+    from modelfetch.model.placement import Machine as Room
+
     cuda, nvml, torch, limits = facts[CudaFacts], facts[NvmlFacts], facts[TorchFacts], facts[LimitFacts]
     usable = cuda.devices if torch.cuda and facts[HardwareFacts].has_gpu else ()
     gpu = None
@@ -84,8 +89,8 @@ def _damaged(stored: ModelFacts) -> list[Finding]:
 
 
 def _unloadable(model: StoredModel) -> list[Finding]:
-    plan = model.plan
-    if not isinstance(plan, NotExercised):
+    plan = model.refusal
+    if plan is None:
         return []
     title = f"`{model.name}` cannot be run: {plan.reason}"
     evidence = {"model": model.name, **plan.evidence}
@@ -130,7 +135,9 @@ def _lacking(model: StoredModel) -> list[Finding]:
 
 
 def _short(model: StoredModel, room: Room) -> list[Finding]:
-    if not isinstance(model.plan, Exercise):
+    from modelfetch.model.placement import DoesNotFit, Placed, Wish, place
+
+    if model.plan is None:
         return []
     *tried, last = place(Wish(), model.plan, room)
     if isinstance(last, DoesNotFit):

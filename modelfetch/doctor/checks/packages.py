@@ -30,9 +30,18 @@ def check_packages(facts: Facts) -> list[Finding]:
     packages = facts[PackageFacts]
     shown = {name: packages.versions[name] for name in SHOWN if name in packages.versions}
     listed = ", ".join(f"{name} {release}" for name, release in shown.items())
-    findings = [well("packages", listed or "none of the packages that run models is installed", versions=shown)]
-    findings += [
-        Finding(
+    return [
+        well("packages", listed or "none of the packages that run models is installed", versions=shown),
+        *_twice(packages),
+        *_replaced(packages),
+        *_absent(packages),
+        *_in_the_way(packages, facts[Machine].environment),
+    ]
+
+
+def _twice(packages: PackageFacts) -> Iterator[Finding]:
+    for name, versions in sorted(packages.duplicates.items()):
+        yield Finding(
             "py.dup",
             Severity.ERROR,
             f"{name} is installed twice in one folder ({' and '.join(versions)})",
@@ -42,10 +51,11 @@ def check_packages(facts: Facts) -> list[Finding]:
             fix=(f"python -m pip install --force-reinstall --no-deps {name}",),
             verify="modelfetch doctor packages",
         )
-        for name, versions in sorted(packages.duplicates.items())
-    ]
-    findings += [
-        Finding(
+
+
+def _replaced(packages: PackageFacts) -> Iterator[Finding]:
+    for name, release in sorted(packages.conda.items()):
+        yield Finding(
             "py.dup",
             Severity.WARNING,
             f"conda installed {name} {release}, and something else replaced it by {packages.versions[name]}",
@@ -55,39 +65,36 @@ def check_packages(facts: Facts) -> list[Finding]:
             fix=(f"conda remove --force {name} && python -m pip install --force-reinstall --no-deps {name}",),
             verify="modelfetch doctor packages",
         )
-        for name, release in sorted(packages.conda.items())
-    ]
+
+
+def _absent(packages: PackageFacts) -> Iterator[Finding]:
     if "torch" in packages.versions:
-        findings += [
-            note(name, f"{package} is not installed, which running {models} needs", advice=f"pip install {package}")
-            for name, package, models in (
-                ("tf.absent", "transformers", "models"),
-                ("acc.absent", "accelerate", "models on a GPU"),
-            )
-            if package not in packages.versions
-        ]
-    environment = facts[Machine].environment
+        for name, package, models in (
+            ("tf.absent", "transformers", "models"),
+            ("acc.absent", "accelerate", "models on a GPU"),
+        ):
+            if package not in packages.versions:
+                title = f"{package} is not installed, which running {models} needs"
+                yield note(name, title, advice=f"pip install {package}")
+
+
+def _in_the_way(packages: PackageFacts, environment: Mapping[str, str]) -> Iterator[Finding]:
     if "hf-xet" in packages.versions and _is_mirror(environment.get("HF_ENDPOINT")) and not _has_no_xet(environment):
-        findings.append(
-            note(
-                "xet",
-                "HF_ENDPOINT names a mirror, and hf-xet goes past it to the hosts that Hugging Face names",
-                advice="export HF_HUB_DISABLE_XET=1 keeps its client on the mirror, where modelfetch stays anyway.",
-            )
+        yield note(
+            "xet",
+            "HF_ENDPOINT names a mirror, and hf-xet goes past it to the hosts that Hugging Face names",
+            advice="export HF_HUB_DISABLE_XET=1 keeps its client on the mirror, where modelfetch stays anyway.",
         )
     old = packages.versions.get("pynvml")
     if old and version(old) < (12,):
-        findings.append(
-            Finding(
-                "pynvml.old",
-                Severity.WARNING,
-                f"pynvml {old} stands in the way of nvidia-ml-py's module of the same name",
-                rank=Rank.PACKAGES,
-                fix=("python -m pip uninstall -y pynvml && python -m pip install --force-reinstall nvidia-ml-py",),
-                verify="modelfetch doctor packages",
-            )
+        yield Finding(
+            "pynvml.old",
+            Severity.WARNING,
+            f"pynvml {old} stands in the way of nvidia-ml-py's module of the same name",
+            rank=Rank.PACKAGES,
+            fix=("python -m pip uninstall -y pynvml && python -m pip install --force-reinstall nvidia-ml-py",),
+            verify="modelfetch doctor packages",
         )
-    return findings
 
 
 def _is_mirror(endpoint: str | None) -> bool:

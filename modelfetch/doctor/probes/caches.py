@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelfetch.adopt import State, adopt, known_places
 from modelfetch.config.values import Settings
 from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
 from modelfetch.errors import ModelfetchError
-from modelfetch.store import Store
 
 CACHES_LIMIT_S = 3.0
 # What stat counts blocks in, whatever the file system's own blocks are.
@@ -52,6 +50,10 @@ def read_caches(machine: Machine, settings: Settings, limit_s: float = CACHES_LI
 
 
 def _look(machine: Machine, settings: Settings) -> CacheFacts:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.adopt import State, adopt, known_places
+    from modelfetch.store import Store
+
     store = Store.open(settings.home, create=False)
     found = adopt(store, known_places(settings, machine.environment), dry_run=True)
     return CacheFacts(
@@ -64,14 +66,16 @@ def _look(machine: Machine, settings: Settings) -> CacheFacts:
 
 
 def read_queue(_machine: Machine, settings: Settings) -> QueueFacts:
-    missing = list(_missing(settings.home))
+    from modelfetch.store import Store
+
+    missing = list(_missing(Store(settings.home).partials))
     return QueueFacts(len(missing), sum(missing))
 
 
-def _missing(home: Path) -> Iterator[int]:
+def _missing(partials: Path) -> Iterator[int]:
     """What is not written yet of each unfinished file: its data has the whole size from the start, with holes."""
     try:
-        folders = list(Store(home).partials.iterdir())
+        folders = list(partials.iterdir())
     except OSError:
         return
     for folder in folders:

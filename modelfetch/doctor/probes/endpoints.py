@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from modelfetch.config.values import Endpoint, Settings
 from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
-from modelfetch.http import Answer, Client
 from modelfetch.planning.retry import FaultError, Kind
+
+if TYPE_CHECKING:
+    from modelfetch.http import Answer
 
 ENDPOINT_LIMIT_S = 3.0
 _LONGEST_BODY = 1 << 20
@@ -50,6 +53,9 @@ def read_endpoints(_machine: Machine, settings: Settings, limit_s: float = ENDPO
 
 
 def _ask(endpoint: Endpoint, limit_s: float) -> EndpointAnswer:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.http import Client
+
     started = time.monotonic()
     with Client(stall_s=limit_s) as client:
         answer = client.get(endpoint.url + _QUESTIONS.get(endpoint.hub, "/"), limit=_LONGEST_BODY)

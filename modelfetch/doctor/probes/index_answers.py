@@ -14,8 +14,6 @@ from modelfetch.config.values import Index, Settings
 from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
 from modelfetch.doctor.probes.index_settings import read_indexes
-from modelfetch.http import Network, Session
-from modelfetch.http.client import follow
 from modelfetch.planning.retry import FaultError
 
 INDEX_LIMIT_S = 3.0
@@ -53,11 +51,17 @@ def _different(indexes: Iterable[Index]) -> list[Index]:
 
 
 def _ask(index: Index, limit_s: float) -> tuple[str | None, float]:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.http import Network, Session
+    from modelfetch.http.client import follow
+
     started = time.monotonic()
     session = Session(Network(), stall_s=limit_s)
-    response = follow(session, index.url + _PAGES[index.kind], {}, None, method="HEAD")
-    response.close()
-    session.forget()
+    try:
+        response = follow(session, index.url + _PAGES[index.kind], {}, None, method="HEAD")
+        response.close()
+    finally:
+        session.forget()
     return None if response.status < 400 else f"status {response.status}", time.monotonic() - started
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelfetch.config.values import Settings
 from modelfetch.doctor.machine import Machine
 from modelfetch.errors import ModelfetchError
-from modelfetch.model.contents import BrokenFile, NotExercised
-from modelfetch.model.folder import read_folder
-from modelfetch.model.kind import Exercise, Kind, choose
-from modelfetch.model.quantisation import MODULES
-from modelfetch.model.tables import Tables, read_tables
-from modelfetch.store import Snapshot, Store
+
+if TYPE_CHECKING:
+    from modelfetch.model.contents import BrokenFile, NotExercised
+    from modelfetch.model.kind import Exercise
+    from modelfetch.model.tables import Tables
+    from modelfetch.store import Snapshot
 
 MODELS_LIMIT_S = 2.0
 
@@ -28,10 +29,11 @@ _PICTURE_READERS = frozenset({"PIL", "torchvision"})
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One snapshot. `plan` is how it would be loaded, or why not; `lacks` are modules that a part of it needs."""
+    """One snapshot. `plan` is how it would be loaded, `refusal` why not; `lacks` are modules that part of it needs."""
 
     name: str
-    plan: Exercise | NotExercised
+    plan: Exercise | None = None
+    refusal: NotExercised | None = None
     broken: tuple[BrokenFile, ...] = ()
     lacks: tuple[str, ...] = ()
 
@@ -46,6 +48,11 @@ class ModelFacts:
 
 
 def read_models(machine: Machine, settings: Settings, limit_s: float = MODELS_LIMIT_S) -> ModelFacts:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.model.quantisation import MODULES
+    from modelfetch.model.tables import Tables, read_tables
+    from modelfetch.store import Store
+
     deadline = time.monotonic() + limit_s
     try:
         snapshots = Store.open(settings.home, create=False).snapshots()
@@ -72,6 +79,9 @@ def _module(machine: Machine, name: str) -> Path | None:
 
 
 def _read(snapshot: Snapshot, tables: Tables, modules: frozenset[str]) -> list[StoredModel]:
+    from modelfetch.model.folder import read_folder
+    from modelfetch.model.kind import Exercise, Kind, choose
+
     try:
         folder = read_folder(snapshot.folder, snapshot.manifest.repo)
     except (ModelfetchError, OSError):
@@ -81,6 +91,8 @@ def _read(snapshot: Snapshot, tables: Tables, modules: frozenset[str]) -> list[S
     lacks: list[str] = []
     if "tokenizer.model" in folder.files and "tokenizer.json" not in folder.files and not modules & _TOKENIZER_READERS:
         lacks.append("sentencepiece")
-    if isinstance(plan, Exercise) and plan.kind is Kind.VISION:
+    if not isinstance(plan, Exercise):
+        return [StoredModel(snapshot.manifest.repo, None, plan, folder.broken, tuple(lacks))]
+    if plan.kind is Kind.VISION:
         lacks += sorted(_PICTURE_READERS - modules)
-    return [StoredModel(snapshot.manifest.repo, plan, folder.broken, tuple(lacks))]
+    return [StoredModel(snapshot.manifest.repo, plan, None, folder.broken, tuple(lacks))]

@@ -16,7 +16,6 @@ from pathlib import Path
 from modelfetch.config.values import Settings
 from modelfetch.doctor.machine import Machine
 from modelfetch.errors import ModelfetchError
-from modelfetch.store import Store
 
 _CLONE = 0x40049409  # FICLONE: the second file shares the first one's blocks
 _SPARSE_BYTES = 1 << 20
@@ -63,6 +62,9 @@ def read_storage(machine: Machine, settings: Settings) -> StorageFacts:
 
 
 def _store_error(home: Path) -> ModelfetchError | None:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.store import Store
+
     try:
         Store.open(home, create=False)
     except ModelfetchError as error:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from modelfetch.config.values import Endpoint, Settings
 from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
-from modelfetch.http import Client
-from modelfetch.http.firewall import Credential
 from modelfetch.planning.retry import FaultError
 
 TOKEN_LIMIT_S = 3.0
@@ -37,6 +35,10 @@ def read_token(_machine: Machine, settings: Settings, limit_s: float = TOKEN_LIM
 
 
 def _ask(endpoint: Endpoint, token: str, limit_s: float) -> TokenFacts:
+    # Imported here: the first lines are to be read while these are still being imported.
+    from modelfetch.http import Client
+    from modelfetch.http.firewall import Credential
+
     credential = Credential(endpoint.origin, {"Authorization": f"Bearer {token}"})
     with Client(stall_s=limit_s) as client:
         status = client.get(endpoint.url + _QUESTION, credential=credential, limit=_LONGEST_ANSWER).status
