@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from modelfetch.cli._output import format_bytes, format_duration, printable
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import Finding, SmokeResult
+    from modelfetch.model.placement import DoesNotFit, Placed
+    from modelfetch.smoke import Finding, Fit, SmokeResult, Subject
     from modelfetch.smoke.result import Facts, Spoken
 
 
@@ -21,11 +23,56 @@ def render(result: SmokeResult) -> str:
     return printable("\n".join(line.rstrip() for line in _lines(result)))
 
 
+def render_fit(fit: Fit) -> str:
+    """Whether it fits, and the sum."""
+    return printable("\n".join(line.rstrip() for line in _fit_lines(fit)))
+
+
+def render_kept(name: str, kept: Mapping[str, Any]) -> str:
+    """A test that was not run again."""
+    day = datetime.fromisoformat(kept["tested_at"]).astimezone().strftime("%Y-%m-%d %H:%M")
+    why = f"not run again: bytes, software, device and question are as on {day}; --force runs it"
+    return printable(f"{kept['verdict']}  {name}\n\n  {why}\n")
+
+
+def _fit_lines(fit: Fit) -> Iterator[str]:
+    word = {True: "FITS", False: "DOES NOT FIT", None: "SKIP"}[fit.fits]
+    commit = f" @{fit.subject.commit[:12]}" if fit.subject.commit else ""
+    yield f"{word}  {fit.subject.name}{commit}" + (f"  ({fit.kind})" if fit.kind else "")
+    yield ""
+    if fit.not_exercised:
+        yield f"  {fit.not_exercised.reason}"
+        if fit.not_exercised.hint:
+            yield f"  do: {fit.not_exercised.hint}"
+    if fit.no_device:
+        yield f"  `{fit.no_device.device}` cannot be used: {fit.no_device.reason}"
+    for short in fit.short:
+        yield from _table([("too small", short.device), ("type", str(short.dtype)), *_need_rows(short)])
+        yield ""
+    if placed := fit.placed:
+        where = f"{_device(placed.device)}: {placed.device_reason} ({placed.device_name})"
+        yield from _table([("device", where), ("type", f"{placed.dtype}: {placed.dtype_reason}"), *_need_rows(placed)])
+    yield ""
+
+
+def _need_rows(found: Placed | DoesNotFit) -> Iterator[tuple[str, str]]:
+    need = found.need
+    if need is None or found.available_bytes is None:
+        return
+    yield "weights", format_bytes(need.weights_bytes)
+    if need.cache_bytes:
+        yield "cache", f"{format_bytes(need.cache_bytes)}, the keys and values of {need.tokens} tokens"
+    yield "overhead", f"{format_bytes(need.overhead_bytes)} for the libraries and one step"
+    yield "needed", format_bytes(need.total_bytes)
+    yield "free", format_bytes(found.available_bytes)
+
+
 def _lines(result: SmokeResult) -> Iterator[str]:
     subject, facts = result.subject, result.facts
     commit = f" @{subject.commit[:12]}" if subject.commit else ""
     kind = f"  ({facts.kind})" if facts.kind else ""
-    yield f"{result.verdict.value}  {subject.name}{commit}{kind}"
+    short = "" if facts.level == "exercise" else f"  to the level {facts.level}"
+    yield f"{result.verdict.value}  {subject.name}{commit}{kind}{short}"
     if result.spoken:
         yield ""
         yield from _table(_spoken_rows(result.spoken, facts))
@@ -35,10 +82,20 @@ def _lines(result: SmokeResult) -> Iterator[str]:
     for finding in result.findings:
         yield ""
         yield from _finding_lines(finding)
-    if result.verdict.value in {"PASS", "WARN"} and subject.commit is None:
+    if result.verdict.value in {"PASS", "WARN"} and facts.bytes_known is None:
         yield ""
-        yield "  The bytes of a plain folder are proven by nothing: a model can pass with damaged weights."
+        yield f"  {_unproven(subject)}: a model can pass with damaged weights."
     yield ""
+
+
+def _unproven(subject: Subject) -> str:
+    if subject.commit is None:
+        return "The bytes of a plain folder are proven by nothing"
+    return "What is known of the bytes was not asked"
+
+
+def _device(device: str) -> str:
+    return "CPU" if device == "cpu" else device
 
 
 def _spoken_rows(spoken: Spoken, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -54,10 +111,14 @@ def _spoken_rows(spoken: Spoken, facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.bytes_known is not None:
+        again = f", {format_bytes(facts.bytes_read)} of it read again now" if facts.bytes_read else ""
+        yield "bytes", f"{format_bytes(facts.bytes_known + (facts.bytes_read or 0))}, as when verified{again}"
     if facts.device is not None:
-        name = "CPU" if facts.device == "cpu" else facts.device
-        yield "device", f"{name}: {facts.device_reason} ({facts.device_name})"
+        yield "device", f"{_device(facts.device)}: {facts.device_reason} ({facts.device_name})"
         yield "type", f"{facts.dtype}: {facts.dtype_reason}"
+    if facts.load_s is None and facts.parameters is not None:
+        yield "made for", f"{facts.parameters / 1e6:,.1f} M parameters ({facts.class_name}), by the headers alone"
     if facts.load_s is not None and facts.parameters is not None:
         yield (
             "loaded",

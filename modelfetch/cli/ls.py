@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,13 +12,12 @@ import click
 from modelfetch.cli._output import format_bytes, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from modelfetch.store import Snapshot, ViewPlace
     from modelfetch.store.summary import Summary
 
-_HEADINGS = ("REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "WHERE")
+_HEADINGS = ("REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "SMOKE", "WHERE")
 _EPILOG = """\b
 Examples:
   modelfetch ls
@@ -33,6 +33,7 @@ def command(*, verbose: bool, as_json: bool) -> None:
     """List the models in the store, the newest pull first.
 
     VERIFIED says when `modelfetch verify --deep` last read every byte; until then each was verified on arrival.
+    SMOKE is what the last smoke test said; `-v` tells with which software it last passed.
     """
     from modelfetch.config import load
     from modelfetch.store import Store
@@ -71,12 +72,31 @@ def _row(summary: Summary) -> tuple[str, ...]:
         _files(summary),
         _day(summary.pulled_at),
         _day(summary.verified_at) if summary.verified_at else "on arrival",
+        _smoke(summary),
         _where(summary),
     )
 
 
 def _files(summary: Summary) -> str:
     return str(summary.files) if summary.files == summary.listed else f"{summary.files} of {summary.listed or '?'}"
+
+
+def _smoke(summary: Summary) -> str:
+    """What the last smoke test said, and when."""
+    tested_at = (summary.smoke or {}).get("tested_at")
+    return (
+        f"{summary.smoke['verdict']} {_day(datetime.fromisoformat(tested_at))}" if summary.smoke and tested_at else "-"
+    )
+
+
+def _last_pass(summary: Summary) -> list[str]:
+    """When it last passed a smoke test, and with what; this outlives a failure."""
+    passed = (summary.smoke or {}).get("last_pass")
+    if not passed:
+        return []
+    stack = ", ".join(f"{name} {version}" for name, version in passed["stack"].items())
+    day = _day(datetime.fromisoformat(passed["at"]))
+    return [f"last passed smoke on {day} on {passed['device']} in {passed['dtype']}, with {stack}"]
 
 
 def _where(summary: Summary) -> str:
@@ -98,7 +118,7 @@ def _tree(summaries: Sequence[Summary], shown: Mapping[Path, Sequence[str]]) -> 
                 holders[sha256].append(number)
     for number, summary in enumerate(summaries):
         yield f"{_name(summary)}  {format_bytes(summary.size_bytes)}  {_files(summary)} file(s)  {_where(summary)}"
-        below = [*_shares(summaries, number, holders), *shown.get(summary.folder, ())]
+        below = [*_last_pass(summary), *_shares(summaries, number, holders), *shown.get(summary.folder, ())]
         for line in below[:-1]:
             yield f"├── {line}"
         for line in below[-1:]:

@@ -179,7 +179,7 @@ def _listener(kind: str, *, quiet: bool, verbose: bool) -> PullProgress | JsonPr
 def _smoke(settings: Settings, snapshot: Snapshot, *, as_json: bool) -> tuple[dict[str, Any], bool]:
     """The smoke test's document, and whether it did not fail."""
     from modelfetch.cli._smoke_report import render
-    from modelfetch.cli.smoke import test_model
+    from modelfetch.cli._smoke_test import test_model
     from modelfetch.smoke import SmokeOptions, Verdict
     from modelfetch.store import Store
 

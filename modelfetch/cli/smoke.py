@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelfetch.cli._output import print_json, say
+from modelfetch.cli._output import print_json
 from modelfetch.cli._placing import device_option, dtype_option, trust_option
-from modelfetch.cli._smoke_report import render
 from modelfetch.config import load
-from modelfetch.errors import SmokeError, StoreError, UsageError
+from modelfetch.errors import SmokeError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import SmokeOptions, SmokeResult
-    from modelfetch.smoke.observations import Observation
+    from modelfetch.smoke import SmokeOptions
     from modelfetch.store import Snapshot, Store
 
-_PHASES = {
-    "import": "importing torch and transformers",
-    "tokenizer": "loading the tokenizer",
-    "load": "loading the weights",
-    "weights": "looking at every weight",
-    "loss": "reading plain English",
-    "generate": "writing",
-}
+_LEVELS = ("bytes", "headers", "structure", "load", "exercise")
+_EPILOG = """\b
+Examples:
+  modelfetch smoke Qwen/Qwen3-0.6B
+  modelfetch smoke ./my-model --prompt 'Tell me a joke.'
+  modelfetch smoke Qwen/Qwen3-8B --plan
+  modelfetch smoke Qwen/Qwen3-8B --level structure
+  modelfetch smoke --all --report smoke.html
+"""
 
 
-@click.command(
-    name="smoke",
-    epilog="Examples:  modelfetch smoke Qwen/Qwen3-0.6B       modelfetch smoke ./my-model --prompt 'Tell me a joke.'",
-)
+@click.command(name="smoke", epilog=_EPILOG)
 @click.argument("models", nargs=-1, metavar="[REF|FOLDER]...")
-@click.option("--all", "every", is_flag=True, help="Every model in the store.")
+@click.option("--all", "every", is_flag=True, help="Every model in the store; what passed and is unchanged is not run.")
+@click.option("--force", is_flag=True, help="With --all: run what is unchanged, too.")
+@click.option(
+    "--level", type=click.Choice(_LEVELS), default="exercise", show_default=True, help="Go so far and no further."
+)
+@click.option("--plan", is_flag=True, help="Only say whether it fits into memory, where, and in which type.")
 @device_option
 @dtype_option
 @click.option(
@@ -44,6 +43,7 @@ _PHASES = {
 @click.option("--prompt", metavar="TEXT", help="Ask this instead of the built-in question.")
 @click.option(
     "--timeout",
+    "timeout_s",
     type=click.FloatRange(min=1),
     metavar="SECONDS",
     help="Give up after this; by default it grows with the model.",
@@ -51,39 +51,73 @@ _PHASES = {
 @trust_option
 @click.option("--allow-random", is_flag=True, help="Do not fail a model whose weights nobody trained.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def command(*, models: tuple[str, ...], every: bool, as_json: bool, timeout: float | None, **choices: Any) -> int:
+def command(
+    *, models: tuple[str, ...], every: bool, force: bool, level: str, plan: bool, as_json: bool, **choices: Any
+) -> int:
     """Load a model in a process of its own and make it work: PASS, WARN, FAIL or SKIP, and why.
 
     A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify --deep` tells.
     """
-    from modelfetch.smoke import SmokeOptions, Verdict
+    from modelfetch.smoke import Level, SmokeOptions
     from modelfetch.store import Store
 
     if bool(models) == every:
         raise UsageError("name the models to test, or say --all", hint="modelfetch smoke Qwen/Qwen3-0.6B")
-    options = SmokeOptions(timeout_s=timeout, **choices)
+    if force and not every:
+        raise UsageError("--force goes with --all; a model that is named is always run", hint="leave --force away")
+    options = SmokeOptions(level=Level(level), **choices)
     store = Store.open(load().home, create=False)
-    results = []
-    for model in _find(models, store, every=every):
-        result = test_model(store, model, options)
-        results.append(result)
+    found = _find(models, store, every=every)
+    if plan:
+        return _plan(found, options, as_json=as_json)
+    return _test(store, found, options, skip_unchanged=every and not force, as_json=as_json)
+
+
+def _test(
+    store: Store, models: list[Snapshot | Path], options: SmokeOptions, *, skip_unchanged: bool, as_json: bool
+) -> int:
+    from modelfetch.cli._smoke_report import render, render_kept
+    from modelfetch.cli._smoke_test import holds_still, test_model
+    from modelfetch.smoke import Verdict
+
+    results, kept = [], []
+    for model in models:
+        if skip_unchanged and not isinstance(model, Path) and model.smoke and holds_still(store, model, options):
+            kept.append(model)
+            if not as_json:
+                click.echo(render_kept(model.name, model.smoke))
+            continue
+        results.append(test_model(store, model, options))
         if not as_json:
-            click.echo(render(result))
+            click.echo(render(results[-1]))
     failed = any(result.verdict is Verdict.FAIL for result in results)
     if as_json:
-        print_json({"ok": not failed, "results": [result.to_json() for result in results]})
+        unchanged = [
+            {"model": snapshot.manifest.repo, "commit": snapshot.manifest.commit, **_verdict(snapshot)}
+            for snapshot in kept
+        ]
+        print_json({"ok": not failed, "results": [result.to_json() for result in results], "unchanged": unchanged})
     return SmokeError.exit_status if failed else 0
 
 
-def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> SmokeResult:
-    """Test one model, with a line of progress, and keep what a snapshot's test said. Prints no result."""
-    from modelfetch.smoke import smoke
+def _verdict(snapshot: Snapshot) -> dict[str, Any]:
+    """What the last test said, and when."""
+    return {name: (snapshot.smoke or {}).get(name) for name in ("verdict", "tested_at")}
 
-    with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
-        result = smoke(model, options, listener=progress)
-    if not isinstance(model, Path):
-        _keep(store, model, result)
-    return result
+
+def _plan(models: list[Snapshot | Path], options: SmokeOptions, *, as_json: bool) -> int:
+    from modelfetch.cli._smoke_report import render_fit
+    from modelfetch.smoke import fit
+
+    fits = []
+    for model in models:
+        fits.append(fit(model, options))
+        if not as_json:
+            click.echo(render_fit(fits[-1]))
+    too_large = any(each.fits is False for each in fits)
+    if as_json:
+        print_json({"ok": not too_large, "plans": [each.to_json() for each in fits]})
+    return SmokeError.exit_status if too_large else 0
 
 
 def _find(models: tuple[str, ...], store: Store, *, every: bool) -> list[Snapshot | Path]:
@@ -91,32 +125,3 @@ def _find(models: tuple[str, ...], store: Store, *, every: bool) -> list[Snapsho
     from modelfetch.cli._stored import find_model
 
     return list(store.snapshots()) if every else [find_model(store, text) for text in models]
-
-
-def _keep(store: Store, snapshot: Snapshot, result: SmokeResult) -> None:
-    """`ls` shows what the last test said. That it cannot be kept is no failure of the model."""
-    tested_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    try:
-        store.note_smoke(snapshot, {"tested_at": tested_at, **result.to_json()})
-    except StoreError as error:
-        say(f"warning: the result was not kept: {error.message}")
-
-
-class _Progress:
-    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._shown = sys.stderr.isatty()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    def __call__(self, observation: Observation) -> None:
-        phase = getattr(observation, "phase", None)
-        if self._shown and phase in _PHASES:
-            click.echo(f"\r\x1b[K{self._name}: {_PHASES[phase]}", nl=False, err=True)

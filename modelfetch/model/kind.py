@@ -101,6 +101,11 @@ class Exercise:
     loss_excuse: str | None = None
     cache_numbers: int = 0
 
+    @property
+    def has_structure(self) -> bool:
+        """Whether the names and shapes in the files are those of the class: quantised weights are packed otherwise."""
+        return self.quantisation is None and self.gguf_file is None
+
 
 def choose(
     folder: ModelFolder, known: Tables, packages: frozenset[str], *, trust_remote_code: bool

@@ -1,8 +1,9 @@
 """Loads a model in a child process, makes it work, and says PASS, WARN, FAIL or SKIP, and why.
 
 Proves that this stack on this machine can run the model. It proves nothing of the bytes: most damaged bits change no
-word of an answer, which is what `verify` is for.
+word of an answer, which is what `verify` is for; what it knows is passed in, and said.
 
+- The levels are gone through in their order (`level`), and one that finds damage in the files ends the test.
 - The files are looked at first (`folder`), then the kind is chosen from them (`kind`), then a child runs it (`runner`).
 - The verdict is a pure function of what was observed (`criteria`), so it can be judged again without running anything.
 - torch and transformers are imported by the child alone.
@@ -10,131 +11,127 @@ word of an answer, which is what `verify` is for.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.folder import read_folder
-from modelfetch.model.isolation import child_command, child_environment
-from modelfetch.model.kind import Exercise, choose
-from modelfetch.model.placement import DoesNotFit, Wish, next_wish, time_limit_s
-from modelfetch.model.quantisation import MODULES
+from modelfetch.model.kind import Exercise
+from modelfetch.model.placement import DoesNotFit, next_wish
 from modelfetch.model.stack import require_stack
-from modelfetch.model.tables import read_tables
-from modelfetch.smoke.observations import Observation, Planned
-from modelfetch.smoke.request import Request
-from modelfetch.smoke.result import SmokeResult, Subject, make_result
-from modelfetch.smoke.runner import Listener, run_child
+from modelfetch.smoke.fit import Fit, fit
+from modelfetch.smoke.level import Level
+from modelfetch.smoke.observations import BytesKnown, HeadersRead, Observation, Planned
+from modelfetch.smoke.options import DEFAULTS, SmokeOptions
+from modelfetch.smoke.result import SmokeResult, Subject, make_result, subject_of
+from modelfetch.smoke.runner import Listener
+from modelfetch.smoke.running import choose_exercise, limit_s, make_request, run_request
 from modelfetch.smoke.verdict import Finding, Severity, Verdict
 from modelfetch.store import Snapshot
 
-__all__ = ["Finding", "Severity", "SmokeOptions", "SmokeResult", "Subject", "Verdict", "smoke"]
+__all__ = [
+    "BytesKnown",
+    "Finding",
+    "Fit",
+    "Level",
+    "Severity",
+    "SmokeOptions",
+    "SmokeResult",
+    "Subject",
+    "Verdict",
+    "fit",
+    "smoke",
+]
 
-CHILD = "modelfetch.smoke.child"
-# A generation may take this part of the time limit; what it wrote until then is judged.
-GENERATION_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class SmokeOptions:
-    """How to run a smoke test. `timeout_s` None: a limit that grows with the model."""
-
-    device: str = "auto"
-    dtype: str = "auto"
-    max_new_tokens: int = 32
-    prompt: str | None = None
-    timeout_s: float | None = None
-    trust_remote_code: bool = False
-    allow_random: bool = False
+_UNPROVEN = NotExercised(
+    "bytes-unproven",
+    "no digest of these files is known, so nothing can be said of their bytes",
+    "modelfetch pull OWNER/NAME --local-dir DIR brings files with their digests",
+)
+_PACKED = NotExercised(
+    "not-exercised",
+    "its weights are packed, so their names and shapes show only when they are loaded",
+    "--level load",
+)
 
 
 def smoke(
-    model: Snapshot | Path, options: SmokeOptions = SmokeOptions(), *, listener: Listener | None = None
+    model: Snapshot | Path,
+    options: SmokeOptions = DEFAULTS,
+    *,
+    known: BytesKnown | None = None,
+    listener: Listener | None = None,
 ) -> SmokeResult:
-    """Run the model of a snapshot, or in a folder, and judge it. `listener` is given each observation as it comes.
+    """Run the model of a snapshot, or in a folder, and judge it.
+
+    `known` is what `verify` knows of the snapshot's bytes. `listener` is given each observation as it comes.
 
     Raises:
         ConfigError: torch or transformers is not installed.
         NotFoundError: the folder is not there or empty.
     """
-    subject = _subject(model)
-    tell = listener or _nobody
-    transformers = require_stack("a smoke test")
+    subject, level = subject_of(model), options.level
+    seen = _Seen(listener or _nobody)
+    if level.reaches(Level.STRUCTURE):
+        require_stack("a smoke test")
+    if known is not None or level is Level.BYTES:
+        seen.add(known or _UNPROVEN)
+    if level.reaches(Level.HEADERS) and not (known and known.damaged.total):
+        _look(subject, options, seen)
+    return make_result(subject, seen.observations, allow_random=options.allow_random, level=level)
+
+
+class _Seen:
+    """What was observed so far; the listener is told at once."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.observations: list[Observation] = []
+        self.listener = listener
+
+    def add(self, *observations: Observation) -> None:
+        for observation in observations:
+            self.observations.append(observation)
+            self.listener(observation)
+
+
+def _look(subject: Subject, options: SmokeOptions, seen: _Seen) -> None:
+    """Everything from the headers on."""
     folder = read_folder(Path(subject.folder), subject.name)
-    packages = frozenset(module for module in MODULES if find_spec(module))
-    plan = choose(folder, read_tables(transformers), packages, trust_remote_code=options.trust_remote_code)
-    observations: list[Observation] = [*folder.broken, *_planned(plan, folder)]
-    for observation in observations:
-        tell(observation)
-    if isinstance(plan, Exercise) and not folder.broken:
-        observations += _exercise(subject, plan, options, tell)
-    return make_result(subject, observations, allow_random=options.allow_random)
-
-
-def _subject(model: Snapshot | Path) -> Subject:
-    if isinstance(model, Path):
-        return Subject(str(model), str(model))
-    return Subject(model.manifest.repo, str(model.folder), model.manifest.commit)
-
-
-def _planned(plan: Exercise | NotExercised, folder: ModelFolder) -> list[Observation]:
-    if isinstance(plan, NotExercised):
+    headers = [*folder.safetensors.values(), *(gguf.tensors for gguf in folder.ggufs.values())]
+    seen.add(*folder.broken, HeadersRead(len(folder.files), sum(map(len, headers))))
+    if not options.level.reaches(Level.STRUCTURE):
+        return
+    plan = choose_exercise(folder, require_stack("a smoke test"), trust_remote_code=options.trust_remote_code)
+    if isinstance(plan, Exercise) and options.level is Level.STRUCTURE and not plan.has_structure:
+        plan = _PACKED
+    if isinstance(plan, Exercise):
+        seen.add(_planned(plan, folder))
+        if not folder.broken:
+            _exercise(subject, plan, options, seen)
+    elif not folder.broken:
         # A broken file explains more than the kind that was guessed from the rest.
-        return [] if folder.broken else [plan]
-    return [
-        Planned(
-            kind=plan.kind.value,
-            class_name=plan.class_name,
-            stored_bytes=plan.stored_bytes,
-            pickled=plan.weights == "pickle",
-            instruct_name=plan.instruct_name,
-            quantisation=plan.quantisation,
-            code=folder.code_listing,
-        )
-    ]
+        seen.add(plan)
 
 
-def _exercise(subject: Subject, plan: Exercise, options: SmokeOptions, tell: Listener) -> Sequence[Observation]:
-    wish = Wish(options.device, options.dtype)
-    observations = _run(subject, plan, options, wish, tell)
+def _planned(plan: Exercise, folder: ModelFolder) -> Planned:
+    return Planned(
+        kind=plan.kind.value,
+        class_name=plan.class_name,
+        stored_bytes=plan.stored_bytes,
+        pickled=plan.weights == "pickle",
+        instruct_name=plan.instruct_name,
+        quantisation=plan.quantisation,
+        code=folder.code_listing,
+    )
+
+
+def _exercise(subject: Subject, plan: Exercise, options: SmokeOptions, seen: _Seen) -> None:
+    wish, timeout_s, folder = options.wish, limit_s(plan, options), Path(subject.folder)
+    observations = run_request(make_request(folder, plan, options, wish), timeout_s, seen.listener)
     if (again := next_wish(wish, observations)) is not None:
         # In a child of its own: one that ran out of memory on the GPU is in no state to go on. Only why is kept.
-        short = [each for each in observations if isinstance(each, DoesNotFit)]
-        observations = (*short, *_run(subject, plan, options, again, tell))
-    return observations
-
-
-def _run(
-    subject: Subject, plan: Exercise, options: SmokeOptions, wish: Wish, tell: Listener
-) -> tuple[Observation, ...]:
-    timeout_s = options.timeout_s or time_limit_s(plan, options.max_new_tokens)
-    with TemporaryDirectory(prefix="modelfetch-smoke-") as name:
-        scratch = Path(name)
-        request = Request(
-            folder=str(Path(subject.folder).resolve()),
-            exercise=plan,
-            wish=wish,
-            max_new_tokens=options.max_new_tokens,
-            prompt=options.prompt,
-            generation_limit_s=timeout_s * GENERATION_SHARE,
-            trust_remote_code=options.trust_remote_code,
-        )
-        request.write(scratch / "request.json")
-        environment = child_environment(os.environ, scratch)
-        if wish.on_cpu:
-            # CUDA reserves memory in every process that only asks for it.
-            environment["CUDA_VISIBLE_DEVICES"] = ""
-        return run_child(
-            child_command(CHILD, str(scratch / "request.json")),
-            environment=environment,
-            scratch=scratch,
-            timeout_s=timeout_s,
-            listener=tell,
-        )
+        seen.observations += [each for each in observations if isinstance(each, DoesNotFit)]
+        observations = run_request(make_request(folder, plan, options, again), timeout_s, seen.listener)
+    seen.observations += observations
 
 
 def _nobody(observation: Observation) -> None:

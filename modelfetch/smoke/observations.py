@@ -39,6 +39,23 @@ class ZeroRows:
 
 
 @dataclass(frozen=True)
+class BytesKnown:
+    """What is known of a snapshot's bytes: known from before, or read for it now; `damaged` are not as they were."""
+
+    known_bytes: int
+    read_bytes: int
+    damaged: Names = Names()
+
+
+@dataclass(frozen=True)
+class HeadersRead:
+    """The headers and configurations were read; how many files there are, and weights in their headers."""
+
+    files: int
+    weights: int
+
+
+@dataclass(frozen=True)
 class Planned:
     """What the files say the model is, before anything is run. `code` lists the Python files that came with it."""
 
@@ -67,6 +84,18 @@ class Stack:
 
     versions: Mapping[str, str]
     threads: int
+
+
+@dataclass(frozen=True)
+class Structured:
+    """The model's class was made without memory, and its weights looked for in the headers of the files."""
+
+    class_name: str
+    seconds: float
+    parameters: int
+    missing: Names = Names()
+    unexpected: Names = Names()
+    mismatched: Names = Names()
 
 
 @dataclass(frozen=True)
@@ -234,12 +263,15 @@ class Ended:
 Observation = (
     BrokenFile
     | NotExercised
+    | BytesKnown
+    | HeadersRead
     | Planned
     | Started
     | Stack
     | Placed
     | DoesNotFit
     | NoDevice
+    | Structured
     | Loaded
     | WeightsScanned
     | TokenIds

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from modelfetch.model.placement import Placed
 from modelfetch.model.thinking import split
 from modelfetch.redact import redact
 from modelfetch.smoke.criteria import judge
+from modelfetch.smoke.level import Level
 from modelfetch.smoke.observations import (
     Answered,
+    BytesKnown,
     Embedded,
     Ended,
     Filled,
@@ -25,9 +28,11 @@ from modelfetch.smoke.observations import (
     Prompted,
     Ranked,
     Stack,
+    Structured,
 )
 from modelfetch.smoke.prompts import QUERY
 from modelfetch.smoke.verdict import Case, Finding, Verdict, decide
+from modelfetch.store import Snapshot
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,13 @@ class Subject:
         if self.commit is None:
             return "pull it again: modelfetch pull OWNER/NAME --local-dir DIR"
         return f"modelfetch verify {self.name} --deep --repair"
+
+
+def subject_of(model: Snapshot | Path) -> Subject:
+    """The model in a folder, or of a snapshot."""
+    if isinstance(model, Path):
+        return Subject(str(model), str(model))
+    return Subject(model.manifest.repo, str(model.folder), model.manifest.commit)
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,9 @@ class Spoken:
 class Facts:
     """Measurements and circumstances; None where it did not come to that."""
 
+    level: str = Level.EXERCISE.value
+    bytes_known: int | None = None
+    bytes_read: int | None = None
     kind: str | None = None
     class_name: str | None = None
     parameters: int | None = None
@@ -122,9 +137,11 @@ class SmokeResult:
         }
 
 
-def make_result(subject: Subject, observations: Sequence[Observation], *, allow_random: bool = False) -> SmokeResult:
+def make_result(
+    subject: Subject, observations: Sequence[Observation], *, allow_random: bool = False, level: Level = Level.EXERCISE
+) -> SmokeResult:
     """Judge what was observed and gather what a reader wants to know. A pure function."""
-    case = Case(tuple(observations), allow_random, subject.repair)
+    case = Case(tuple(observations), allow_random, subject.repair, level)
     findings = judge(case)
     return SmokeResult(subject, decide(findings), findings, _spoken(case), _facts(case), case.observations)
 
@@ -151,12 +168,16 @@ def _spoken(case: Case) -> Spoken | None:
 
 def _facts(case: Case) -> Facts:
     planned, placed, loaded = case.last(Planned), case.last(Placed), case.last(Loaded)
+    fitted, proof = loaded or case.last(Structured), case.last(BytesKnown)
     stack, memory, ended = case.last(Stack), case.last(Memory), case.last(Ended)
     generated, predicted = case.last(Generated), case.last(Predicted)
     return Facts(
+        level=case.level.value,
+        bytes_known=proof.known_bytes if proof else None,
+        bytes_read=proof.read_bytes if proof else None,
         kind=planned.kind if planned else None,
-        class_name=loaded.class_name if loaded else planned.class_name if planned else None,
-        parameters=loaded.parameters if loaded else None,
+        class_name=fitted.class_name if fitted else planned.class_name if planned else None,
+        parameters=fitted.parameters if fitted else None,
         device=placed.device if placed else None,
         device_name=placed.device_name if placed else None,
         device_reason=placed.device_reason if placed else None,

@@ -1,8 +1,8 @@
 """PASS, WARN, FAIL or SKIP: a pure function of what was observed.
 
 - FAIL needs one finding that fails, WARN one that warns, SKIP a reason why nothing was run.
-- PASS needs evidence, not the absence of complaints: the model was loaded, every weight looked at, its exercise done
-  and the child ended well. Whatever is missing of that is a failure of its own.
+- PASS needs evidence, not the absence of complaints: every level that was asked for was reached, the last one with the
+  model loaded, every weight looked at, its exercise done and the child ended well. What is missing is a failure.
 - Nothing is judged by its speed, and no answer by its content.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from modelfetch.smoke.level import Level
 from modelfetch.smoke.observations import Observation
 
 Seen = TypeVar("Seen", bound=Observation)
@@ -49,11 +50,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that was observed of one model, what the user allows, and what mends damaged files."""
+    """Everything that was observed of one model, what the user allows, what mends damaged files, and how far it was to
+    go.
+    """
 
     observations: tuple[Observation, ...]
     allow_random: bool = False
     repair: str = "modelfetch verify --deep --repair"
+    level: Level = Level.EXERCISE
 
     def last(self, kind: type[Seen]) -> Seen | None:
         """The last observation of a kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import struct
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from modelfetch.smoke import SmokeOptions, SmokeResult, Verdict, smoke
+from modelfetch.smoke import Level, SmokeOptions, SmokeResult, Verdict, fit, smoke
 from modelfetch.smoke.result import make_result
 from tests.models import OTHER_KINDS, TINY_KINDS, minilm_folder, smollm2_folder, smollm2_gguf, tiny
 
@@ -320,3 +321,58 @@ def test_memory_that_torch_is_refused_is_named_and_ends_nothing_else(tmp_path: P
 def test_a_time_limit_that_is_too_short_is_named_with_what_was_being_done(tmp_path: Path) -> None:
     result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(timeout_s=0.5))
     assert (result.verdict, checks(result)) == (Verdict.FAIL, {"timeout"})
+
+
+def eight_billion(folder: Path, *, layers: int = 32) -> Path:
+    """The headers of a model of eight billion weights, which take 16 GB, in a file that takes none; 32 layers."""
+    hidden, feed_forward, vocabulary, keys = 4096, 14336, 128256, 1024
+    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "lm_head.weight": [vocabulary, hidden]}
+    for number in range(32):
+        layer = f"model.layers.{number}"
+        shapes |= {f"{layer}.self_attn.{name}_proj.weight": [hidden, hidden] for name in "qo"}
+        shapes |= {f"{layer}.self_attn.{name}_proj.weight": [keys, hidden] for name in "kv"}
+        shapes |= {f"{layer}.mlp.{name}_proj.weight": [feed_forward, hidden] for name in ("gate", "up")}
+        shapes[f"{layer}.mlp.down_proj.weight"] = [hidden, feed_forward]
+        shapes |= {f"{layer}.{name}_layernorm.weight": [hidden] for name in ("input", "post_attention")}
+    shapes["model.norm.weight"] = [hidden]
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    encoded = json.dumps(header).encode()
+    folder.mkdir()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(encoded)) + encoded)
+        file.truncate(8 + len(encoded) + end)
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "vocab_size": vocabulary,
+        "intermediate_size": feed_forward, "num_hidden_layers": layers, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "tie_word_embeddings": False,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_structure_of_eight_billion_weights_is_judged_without_reading_any(tmp_path: Path) -> None:
+    result = smoke(eight_billion(tmp_path / "whole"), SmokeOptions(level=Level.STRUCTURE))
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert result.facts.parameters == 8_030_261_248
+    shorter = smoke(eight_billion(tmp_path / "shorter", layers=31), SmokeOptions(level=Level.STRUCTURE))
+    assert (shorter.verdict, checks(shorter)) == (Verdict.FAIL, {"unexpected-weights"})
+
+
+def test_a_plan_counts_without_reading_weights(tmp_path: Path) -> None:
+    plan = fit(eight_billion(tmp_path / "large"), SmokeOptions(device="cpu", dtype="bfloat16", max_new_tokens=512))
+    found = plan.placed or plan.short[0]
+    assert found.need is not None
+    # The header of the file counts as stored, too.
+    assert 0 <= found.need.weights_bytes - 16_060_522_496 < 100_000
+    # 2 (keys, values) x 32 layers x 8 heads x 128 numbers x 2 bytes x 1024 tokens
+    assert found.need.cache_bytes == 134_217_728
+    assert plan.fits is (found.available_bytes is not None and found.need.total_bytes <= found.available_bytes)
+
+
+def test_a_test_that_ends_after_loading_exercises_nothing(tmp_path: Path) -> None:
+    result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(level=Level.LOAD, allow_random=True))
+    assert (result.verdict, result.findings, result.spoken) == (Verdict.PASS, (), None)
+    assert result.facts.peak_process_bytes

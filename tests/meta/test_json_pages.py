@@ -19,7 +19,8 @@ from modelfetch.chat.settings import Defaults
 from modelfetch.cli import run
 from modelfetch.cli.inspect import document as inspect_document
 from modelfetch.inspect import answers, inspect
-from modelfetch.smoke import Finding, Severity, SmokeResult, Subject, Verdict
+from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
+from modelfetch.smoke import Finding, Fit, Severity, SmokeResult, Subject, Verdict
 from modelfetch.smoke.result import Facts, Spoken
 from tests.conftest import safetensors_bytes
 from tests.meta.source import ROOT
@@ -79,8 +80,19 @@ def test_the_keys_of_smoke_are_as_documented() -> None:
     finding = Finding("check", Severity.WARN, "title", {"name": "text"})
     spoken = Spoken("prompt", None, None, "answer", True, None)
     result = SmokeResult(Subject("model", "folder"), Verdict.WARN, (finding,), spoken, Facts(versions={"torch": "2"}))
-    document = {"ok": True, "results": [result.to_json()]}
+    kept = {"model": "model", "commit": "c", "verdict": "PASS", "tested_at": "2026-11-22T10:00:00.000+00:00"}
+    document = {"ok": True, "results": [result.to_json()], "unchanged": [kept]}
     documented = _documented("smoke")
+    assert _keys(document, documented) == documented
+
+
+def test_the_keys_of_a_plan_are_as_documented() -> None:
+    need = Need(1, 2, 3, 4)
+    short = DoesNotFit("cuda:0", 7, 6, BEFORE_LOADING, need, "bfloat16")
+    placed = Placed("cpu", "a CPU", "why", "float32", "why", need=need, available_bytes=9)
+    plan = Fit(Subject("model", "folder"), "chat model", placed, (short,))
+    document = {"ok": True, "plans": [plan.to_json()]}
+    documented = _documented("smoke --plan")
     assert _keys(document, documented) == documented
 
 

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from modelfetch.cli import run
-from modelfetch.cli._smoke_report import render
+from modelfetch.cli._smoke_report import render, render_fit
 from modelfetch.config import load
+from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
+from modelfetch.smoke import Fit, SmokeOptions
+from modelfetch.smoke.circumstances import circumstances_of
+from modelfetch.smoke.kept import to_keep
 from modelfetch.smoke.result import make_result
-from modelfetch.store import Store
+from modelfetch.store import Snapshot, Store
+from modelfetch.units import format_bytes
 from tests.conftest import safetensors_bytes
 from tests.stored import bring
 from tests.unit.test_smoke_verdict import CHAT, ENDED, FAULTS, GENERATED, SUBJECT, instead
@@ -77,7 +82,7 @@ def test_all_means_every_model_of_the_store(capsys: pytest.CaptureFixture[str]) 
 
 def test_an_empty_store_has_nothing_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["smoke", "--all", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "results": []}
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "results": [], "unchanged": []}
     assert not load().home.exists()
 
 
@@ -104,6 +109,8 @@ def test_a_folder_may_look_like_a_name(
         (["--max-new-tokens", "0", "owner/name"], 2),
         (["--timeout", "0", "owner/name"], 2),
         (["./nowhere"], 4),
+        (["--level", "deep", "owner/name"], 2),
+        (["--force", "owner/name"], 2),
     ],
 )
 def test_what_cannot_be_understood_or_found_has_its_status(
@@ -171,3 +178,105 @@ def test_every_result_can_be_printed_and_written_as_json(fault: str) -> None:
     result = make_result(SUBJECT, FAULTS[fault].observations)
     assert render(result).startswith(result.verdict.value)
     json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_a_test_to_the_headers_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run(["smoke", "--level", "headers", str(write(tmp_path / "sound", DIFFUSERS))]) == 0
+    assert run(["smoke", "--level", "headers", str(write(tmp_path / "broken", BROKEN))]) == 10
+
+
+def test_the_bytes_of_a_plain_folder_are_proven_by_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "--level", "bytes", str(write(tmp_path, DIFFUSERS))]) == 0
+    assert "SKIP bytes-unproven" in capsys.readouterr().out
+
+
+def test_the_bytes_of_a_snapshot_are_known_by_their_digests(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(load().home)
+    snapshot = bring(store, DIFFUSERS)
+    assert run(["smoke", "--level", "bytes", "owner/name"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("PASS  owner/name")
+    assert f"bytes     {format_bytes(snapshot.size_bytes)}, as when verified\n" in printed
+    kept = store.lookup(snapshot.reference)
+    assert kept is not None
+    assert kept.smoke is None, "a test that stopped early says nothing of the model"
+
+
+def test_damaged_bytes_end_a_test_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = bring(Store.open(load().home), DIFFUSERS)
+    weights = snapshot.file("unet/model.safetensors").resolve()
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"X")
+    assert run(["smoke", "owner/name"]) == 10
+    printed = capsys.readouterr().out
+    assert "FAIL damaged-bytes: 1 file not as when verified" in printed
+    assert "which: unet/model.safetensors: changed" in printed
+    assert "do: modelfetch verify owner/name --deep --repair" in printed
+
+
+def passed_before(store: Store, options: SmokeOptions) -> Snapshot:
+    """A snapshot whose kept result is a pass under the circumstances of now."""
+    snapshot = bring(store, DIFFUSERS)
+    result = make_result(SUBJECT, CHAT)
+    moment = "2026-11-22T10:00:00.000+00:00"
+    return store.note_smoke(snapshot, to_keep(result, moment, circumstances_of(snapshot, options), None))
+
+
+def test_all_runs_what_passed_and_is_unchanged_only_when_forced(capsys: pytest.CaptureFixture[str]) -> None:
+    passed_before(Store.open(load().home), SmokeOptions())
+    assert run(["smoke", "--all"]) == 0
+    assert "not run again: bytes, software, device and question are as on 2026-11-22" in capsys.readouterr().out
+    assert run(["smoke", "--all", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(each["model"], each["verdict"]) for each in document["unchanged"]] == [("owner/name", "PASS")]
+    assert document["results"] == []
+    assert run(["smoke", "--all", "--force"]) == 0
+    assert capsys.readouterr().out.startswith("SKIP  owner/name")
+
+
+def test_all_runs_what_is_asked_otherwise_or_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = passed_before(Store.open(load().home), SmokeOptions())
+    assert run(["smoke", "--all", "--max-new-tokens", "8", "--level", "headers"]) == 0
+    assert capsys.readouterr().out.startswith("PASS  owner/name @0123456789ab  to the level headers")
+    weights = snapshot.file("unet/model.safetensors").resolve()
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"X")
+    assert run(["smoke", "--all"]) == 10
+
+
+def test_ls_shows_the_last_test_and_with_what_it_last_passed(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(load().home)
+    snapshot = passed_before(store, SmokeOptions())
+    failed = make_result(SUBJECT, FAULTS["a hole"].observations)
+    moment = "2026-11-23T10:00:00.000+00:00"
+    store.note_smoke(snapshot, to_keep(failed, moment, circumstances_of(snapshot, SmokeOptions()), snapshot.smoke))
+    assert run(["ls"]) == 0
+    assert "FAIL 2026-11-23" in capsys.readouterr().out
+    assert run(["ls", "-v"]) == 0
+    shown = capsys.readouterr().out
+    assert "last passed smoke on 2026-11-22" in shown
+    assert "on cpu in float32, with torch 2.13.0+cpu" in shown
+
+
+def test_a_plan_prints_the_sum_and_ends_with_10_where_it_does_not_fit() -> None:
+    need = Need(16_000_000_000, 70_000_000, 544, 500_000_000)
+    short = DoesNotFit("cuda:0", need.total_bytes, 8_000_000_000, BEFORE_LOADING, need, "bfloat16")
+    placed = Placed("cpu", "a CPU", "the GPU is too small", "float32", "exact", need=need, available_bytes=64 * 10**9)
+    shown = render_fit(Fit(SUBJECT, "chat model", placed, (short,)))
+    assert shown.startswith("FITS  owner/name @000000000000  (chat model)\n")
+    for line in (
+        "  too small cuda:0",
+        "  cache     70.0 MB, the keys and values of 544 tokens",
+        "  needed    16.6 GB",
+        "  free      8.0 GB",
+        "  device    CPU: the GPU is too small (a CPU)",
+        "  free      64.0 GB",
+    ):
+        assert line in shown.splitlines(), shown
+    assert render_fit(Fit(SUBJECT, "chat model", None, (short,))).startswith("DOES NOT FIT  owner/name")
+
+
+def test_a_plan_of_what_is_not_exercised_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "--plan", str(write(tmp_path, DIFFUSERS))]) == 0
+    assert capsys.readouterr().out.startswith(f"SKIP  {tmp_path}\n\n  a diffusers pipeline")

@@ -13,13 +13,16 @@ from modelfetch.model.contents import BrokenFile, NotExercised
 from modelfetch.model.kind import Kind
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed
 from modelfetch.smoke.criteria import CHECKS, judge
+from modelfetch.smoke.level import Level
 from modelfetch.smoke.observations import (
     Answered,
+    BytesKnown,
     Embedded,
     Ended,
     Finished,
     Garbled,
     Generated,
+    HeadersRead,
     Loaded,
     Memory,
     Names,
@@ -31,6 +34,7 @@ from modelfetch.smoke.observations import (
     Ranked,
     Stack,
     Started,
+    Structured,
     TokenIds,
     WeightsScanned,
     ZeroRows,
@@ -41,6 +45,7 @@ from modelfetch.smoke.verdict import Case, Severity, Verdict, decide
 SUBJECT = Subject("owner/name", "/models/name", "0" * 40)
 
 PLANNED = Planned(Kind.CHAT, "LlamaForCausalLM", 269_060_552)
+HEADERS = HeadersRead(6, 272)
 STACK = Stack({"torch": "2.13.0+cpu"}, 2)
 PLACED = Placed("cpu", "a CPU", "this torch was built without CUDA", "float32", "the CPU is exact and fastest in it")
 LOADED = Loaded("LlamaForCausalLM", "sdpa", 0.5, 134_515_008, 49_152)
@@ -64,22 +69,22 @@ GENERATED = Generated(
 FINISHED = Finished(8.0)
 ENDED = Ended(0, None, timed_out=False, seconds=9.0, phase="generate", oom_kills=0, log="")
 CHAT: tuple[Observation, ...] = (
-    PLANNED, Started("import"), STACK, PLACED, Started("load"), LOADED, SCANNED, IDS, PREDICTED, PROMPTED, GENERATED,
-    Memory(1_100_000_000, None), FINISHED, ENDED,
+    HEADERS, PLANNED, Started("import"), STACK, PLACED, Started("load"), LOADED, SCANNED, IDS, PREDICTED, PROMPTED,
+    GENERATED, Memory(1_100_000_000, None), FINISHED, ENDED,
 )  # fmt: skip
 
 EMBEDDED = Embedded(
     "mean", 384, finite=True, related=0.75, unrelated=-0.1, batch_similarity=1.0, sentences=("a", "b", "c")
 )
 EMBEDDING: tuple[Observation, ...] = (
-    replace(PLANNED, kind=Kind.EMBEDDING), PLACED, LOADED, SCANNED, EMBEDDED, FINISHED, ENDED,
+    HEADERS, replace(PLANNED, kind=Kind.EMBEDDING), PLACED, LOADED, SCANNED, EMBEDDED, FINISHED, ENDED,
 )  # fmt: skip
 ANSWERED = Answered("labels", (2,), finite=True, differs=True)
 RANKER: tuple[Observation, ...] = (
-    replace(PLANNED, kind=Kind.CLASSIFIER), PLACED, LOADED, SCANNED, Ranked(3.0, -4.0, ranker=True), ANSWERED, FINISHED,
-    ENDED,
+    HEADERS, replace(PLANNED, kind=Kind.CLASSIFIER), PLACED, LOADED, SCANNED, Ranked(3.0, -4.0, ranker=True), ANSWERED,
+    FINISHED, ENDED,
 )  # fmt: skip
-EVIDENCE = (LOADED, SCANNED, GENERATED, FINISHED, ENDED)
+EVIDENCE = (HEADERS, LOADED, SCANNED, GENERATED, FINISHED, ENDED)
 
 
 def instead(observations: tuple[Observation, ...], *others: Observation) -> tuple[Observation, ...]:
@@ -108,6 +113,10 @@ class Fault:
 
 
 FAULTS = {
+    "bytes that are not as they were": Fault(
+        (BytesKnown(10, 10, Names(1, ("model.safetensors: changed",))),), "damaged-bytes"
+    ),
+    "bytes that nothing proves": Fault((NotExercised("bytes-unproven", "no digest"),), "bytes-unproven", Verdict.SKIP),
     "cut short": Fault((BrokenFile("model.safetensors", "cut short"),), "broken-file"),
     "a kind that is not exercised": Fault(
         (NotExercised("not-exercised", "a diffusers pipeline"),), "not-exercised", Verdict.SKIP
@@ -342,3 +351,54 @@ def test_a_loss_that_is_no_number_is_null_in_json() -> None:
 def test_docs_smoke_has_a_row_for_every_check() -> None:
     page = (Path(__file__).parents[2] / "docs/smoke.md").read_text(encoding="utf-8")
     assert [check for check, meaning in CHECKS.items() if f"| `{check}` | {meaning} |" not in page] == []
+
+
+STRUCTURED = Structured("LlamaForCausalLM", 0.2, 134_515_008)
+KNOWN = BytesKnown(273_000_000, 0)
+LEVELS: dict[Level, tuple[Observation, ...]] = {
+    Level.BYTES: (KNOWN,),
+    Level.HEADERS: (HEADERS,),
+    Level.STRUCTURE: (HEADERS, PLANNED, STRUCTURED, FINISHED, ENDED),
+    Level.LOAD: (HEADERS, PLANNED, STRUCTURED, PLACED, LOADED, SCANNED, FINISHED, ENDED),
+    Level.EXERCISE: CHAT,
+}
+
+
+@pytest.mark.parametrize("level", Level)
+def test_each_level_passes_with_its_own_evidence_and_no_later_one_does(level: Level) -> None:
+    for other in Level:
+        findings = judge(Case(LEVELS[level], level=other))
+        if other is level:
+            assert findings == ()
+        elif other.reaches(level):
+            assert [finding.check for finding in findings] == ["unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("level", "absent"),
+    [
+        (Level.STRUCTURE, HEADERS),
+        (Level.STRUCTURE, STRUCTURED),
+        (Level.STRUCTURE, FINISHED),
+        (Level.STRUCTURE, ENDED),
+        (Level.LOAD, LOADED),
+        (Level.LOAD, SCANNED),
+    ],
+)
+def test_a_level_without_a_part_of_its_evidence_is_unfinished(level: Level, absent: Observation) -> None:
+    evidence = tuple(each for each in LEVELS[level] if each is not absent)
+    assert [finding.check for finding in judge(Case(evidence, level=level))] == ["unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("structured", "check"),
+    [
+        (replace(STRUCTURED, missing=NAME), "missing-weights"),
+        (replace(STRUCTURED, unexpected=NAME), "unexpected-weights"),
+        (replace(STRUCTURED, mismatched=NAME), "mismatched-weights"),
+        (replace(STRUCTURED, class_name="LlamaModel"), "wrong-class"),
+    ],
+)
+def test_what_the_headers_lack_is_found_without_loading(structured: Structured, check: str) -> None:
+    observations = instead(LEVELS[Level.STRUCTURE], structured)
+    assert [finding.check for finding in judge(Case(observations, level=Level.STRUCTURE))] == [check]

@@ -73,7 +73,18 @@ def test_ls_counts_shared_bytes_once_and_says_so(
     bring(store, FILES, manifest_of(FILES, hub="modelscope", commit="f" * 40))
     assert run(["ls"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].split() == ["REPO", "HUB", "REVISION", "COMMIT", "SIZE", "FILES", "PULLED", "VERIFIED", "WHERE"]
+    assert lines[0].split() == [
+        "REPO",
+        "HUB",
+        "REVISION",
+        "COMMIT",
+        "SIZE",
+        "FILES",
+        "PULLED",
+        "VERIFIED",
+        "SMOKE",
+        "WHERE",
+    ]
     assert len(lines) == 4
     assert lines[-1] == "2.4 MB in 2 models, 1.2 MB on disk; what is shared is counted once there"
     assert "on arrival" in lines[1]

@@ -42,8 +42,16 @@ def load_tokenizer(folder: str, gguf_file: str | None, *, remote_code: bool, tru
 
 def load_model(folder: str, exercise: Exercise, placed: Placed) -> LoadedModel:
     """The model where and as `placed` says, in the class that `exercise` names."""
+    return _load(folder, exercise, _options(exercise, placed.dtype) | _place(placed))
+
+
+def load_structure(folder: str, exercise: Exercise) -> LoadedModel:
+    """The model without any memory: the class that `exercise` names, held against the headers of the files."""
+    return _load(folder, exercise, _options(exercise, "auto") | {"device_map": "meta"})
+
+
+def _load(folder: str, exercise: Exercise, options: Mapping[str, Any]) -> LoadedModel:
     model_class = getattr(transformers, exercise.class_name)
-    options = _options(exercise, placed)
     started = time.perf_counter()
     # Named, because a config.json can name a kernel to be fetched from a hub instead.
     attention = "sdpa"
@@ -58,9 +66,9 @@ def load_model(folder: str, exercise: Exercise, placed: Placed) -> LoadedModel:
     return LoadedModel(model, attention, time.perf_counter() - started, keys)
 
 
-def _options(exercise: Exercise, placed: Placed) -> dict[str, Any]:
+def _options(exercise: Exercise, dtype: str) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "dtype": "auto" if placed.dtype == "auto" else getattr(torch, placed.dtype),
+        "dtype": "auto" if dtype == "auto" else getattr(torch, dtype),
         "local_files_only": True,
         "trust_remote_code": exercise.remote_code,
         "output_loading_info": True,
@@ -71,10 +79,12 @@ def _options(exercise: Exercise, placed: Placed) -> dict[str, Any]:
         options["gguf_file"] = exercise.gguf_file
     else:
         options["use_safetensors"] = exercise.weights == "safetensors"
+    return options
+
+
+def _place(placed: Placed) -> dict[str, Any]:
     if placed.gpus > 1:
         # Named one by one: what is not named, the processor and the disk, is given nothing.
-        options["device_map"] = "auto"
-        options["max_memory"] = {index: torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
-    elif placed.device != "cpu":
-        options["device_map"] = {"": placed.device}
-    return options
+        free = {index: torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
+        return {"device_map": "auto", "max_memory": free}
+    return {} if placed.device == "cpu" else {"device_map": {"": placed.device}}

@@ -7,13 +7,13 @@ import platform
 import warnings
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
 from modelfetch.model.child import memory
+from modelfetch.model.hardware import cpu_name
 from modelfetch.model.kind import Exercise
 from modelfetch.model.placement import (
     DoesNotFit,
@@ -65,7 +65,7 @@ def look(wish: Wish) -> Machine:
         gpu=_gpu(wish.gpu_index) if not wish.on_cpu and wish.gpu_index < count else None,
         cuda_problem=problem,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        cpu_name=_cpu_name(),
+        cpu_name=cpu_name(),
         available_bytes=memory.available_bytes(),
         mps=_mps() if not wish.on_cpu else None,
     )
@@ -96,15 +96,6 @@ def _mps() -> Gpu | None:
         return None
     free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return Gpu("Apple GPU", min(int(free), memory.available_bytes()))
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from modelfetch.model.child import memory
 from modelfetch.model.placement import DoesNotFit, needed_bytes
 from modelfetch.processes import die_with_parent
 from modelfetch.smoke.child.report import Report
+from modelfetch.smoke.level import Level
 from modelfetch.smoke.observations import Finished, Memory, Raised, Stack, Started
 from modelfetch.smoke.request import Request, read_request
 
@@ -40,13 +41,21 @@ def _work(request: Request, report: Report) -> bool:
 
     threads = machine.prepare()
     report(Stack(machine.versions(), threads))
+    level, exercise = request.level, request.exercise
+    if not request.only_place and exercise.has_structure:
+        # Before memory is looked at: what the class lacks shows where the weights do not fit, too.
+        report(Started("structure"))
+        report(loaded.observe_structure(loading.load_structure(request.folder, exercise)))
+    if level is Level.STRUCTURE:
+        return True
     for outcome in machine.settle(request.wish, request.exercise):
         report(outcome)
     placed = report.placed
     if placed is None:
         return False
+    if request.only_place:
+        return True
     report(Started("tokenizer"))
-    exercise = request.exercise
     tokenizer = loading.load_tokenizer(
         request.folder,
         exercise.gguf_file,
@@ -59,7 +68,8 @@ def _work(request: Request, report: Report) -> bool:
     report(loaded.observe(model_loaded))
     report(Started("weights"))
     report(weights.scan(model))
-    exercises.exercise(model, tokenizer, request, report)
+    if level.reaches(Level.EXERCISE):
+        exercises.exercise(model, tokenizer, request, report)
     report(Memory(memory.peak_process_bytes(), machine.peak_gpu_bytes(placed)))
     return True
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from modelfetch.model.child.loading import LoadedModel
-from modelfetch.smoke.observations import MAX_EXAMPLES, Loaded, Names
+from modelfetch.smoke.observations import MAX_EXAMPLES, Loaded, Names, Structured
 
 
 def observe(loaded: LoadedModel) -> Loaded:
@@ -25,6 +25,12 @@ def observe(loaded: LoadedModel) -> Loaded:
         ),
         on_meta=names(name for name, parameter in model.named_parameters() if parameter.is_meta),
     )
+
+
+def observe_structure(loaded: LoadedModel) -> Structured:
+    """The same of a model that has no memory of its own."""
+    seen = observe(loaded)
+    return Structured(seen.class_name, loaded.seconds, seen.parameters, seen.missing, seen.unexpected, seen.mismatched)
 
 
 def names(these: Iterable[str]) -> Names:

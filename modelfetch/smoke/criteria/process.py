@@ -8,21 +8,27 @@ from collections.abc import Iterator
 from modelfetch.model.contents import BrokenFile, NotExercised
 from modelfetch.model.kind import TRUST
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, NoDevice, Placed
+from modelfetch.smoke.level import Level
 from modelfetch.smoke.observations import (
     Answered,
+    BytesKnown,
     Embedded,
     Ended,
     Finished,
     Garbled,
     Generated,
+    HeadersRead,
     Loaded,
     Planned,
     Raised,
+    Structured,
     WeightsScanned,
 )
 from modelfetch.smoke.verdict import Case, Finding, Severity
 
 CHECKS = {
+    "damaged-bytes": "Files of the snapshot are not as they were when they were verified.",
+    "bytes-unproven": "No digest of these files is known, so nothing can be said of their bytes.",
     "broken-file": "A file is missing, cut short, empty, or something else than its name says.",
     "not-exercised": "Smoke does not know how to exercise this kind of model, or transformers does not know it.",
     "remote-code": "The model needs Python code that came with it, and there was no consent to run it.",
@@ -43,7 +49,20 @@ CHECKS = {
 
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
+_SHOWN_FILES = 10
 _GGUF_UNKNOWN = "GGUF model with architecture"
+
+
+def damaged_bytes(case: Case) -> Iterator[Finding]:
+    known = case.last(BytesKnown)
+    if known and known.damaged.total:
+        yield Finding(
+            "damaged-bytes",
+            Severity.FAIL,
+            f"{known.damaged.total} file{'s' if known.damaged.total > 1 else ''} not as when verified",
+            {"which": "\n".join(known.damaged.examples[:_SHOWN_FILES])},
+            case.repair,
+        )
 
 
 def broken_files(case: Case) -> Iterator[Finding]:
@@ -217,14 +236,19 @@ def garbled(case: Case) -> Iterator[Finding]:
 def unfinished(case: Case) -> Iterator[Finding]:
     """Asked last, of a case that nothing else was found against: a pass needs evidence of every step."""
     ended = case.last(Ended)
-    steps = {
-        "loaded": case.last(Loaded),
-        "weights scanned": case.last(WeightsScanned),
-        "exercised": case.last(Generated) or case.last(Embedded) or case.last(Answered),
-        "finished": case.last(Finished),
-        "ended well": ended is not None and ended.exit_status == 0 and not ended.timed_out,
-    }
-    absent = [step for step, evidence in steps.items() if not evidence]
+    ended_well = ended is not None and ended.exit_status == 0 and not ended.timed_out
+    steps = (
+        # Of a plain folder nothing is known, so beyond its own level the first step is not asked for.
+        (Level.BYTES, "bytes known", case.last(BytesKnown) or case.level is not Level.BYTES),
+        (Level.HEADERS, "headers read", case.last(HeadersRead)),
+        (Level.STRUCTURE, "structure compared", case.last(Structured) or case.last(Loaded)),
+        (Level.STRUCTURE, "finished", case.last(Finished)),
+        (Level.STRUCTURE, "ended well", ended_well),
+        (Level.LOAD, "loaded", case.last(Loaded)),
+        (Level.LOAD, "weights scanned", case.last(WeightsScanned)),
+        (Level.EXERCISE, "exercised", case.last(Generated) or case.last(Embedded) or case.last(Answered)),
+    )
+    absent = [step for level, step, evidence in steps if case.level.reaches(level) and not evidence]
     if absent:
         yield Finding(
             "unfinished",
@@ -240,6 +264,7 @@ def _gigabytes(size: int) -> str:
 
 
 CRITERIA = (
+    damaged_bytes,
     broken_files,
     not_exercised,
     pickled,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from modelfetch.model.kind import Kind
-from modelfetch.smoke.observations import Loaded, Names, Planned, Predicted, WeightsScanned
+from modelfetch.smoke.observations import Loaded, Names, Planned, Predicted, Structured, WeightsScanned
 from modelfetch.smoke.verdict import Case, Finding, Severity
 
 CHECKS = {
@@ -44,7 +44,7 @@ _SHOWN = 5
 
 def loading(case: Case) -> Iterator[Finding]:
     """Missing and foreign weights do not stop transformers, and a model that lacks a layer still writes fluently."""
-    loaded, planned = case.last(Loaded), case.last(Planned)
+    loaded, planned = _fitted(case), case.last(Planned)
     if loaded is None:
         return
     missing = loaded.missing
@@ -67,7 +67,7 @@ def loading(case: Case) -> Iterator[Finding]:
             case.repair,
         )
     newer = "pip install -U transformers accelerate"
-    if loaded.on_meta.total:
+    if isinstance(loaded, Loaded) and loaded.on_meta.total:
         title = f"{_count(loaded.on_meta, 'weight')} without values"
         yield Finding("not-loaded", Severity.FAIL, title, _shown(loaded.on_meta), newer)
     if planned and not planned.class_name.startswith("Auto") and planned.class_name != loaded.class_name:
@@ -77,7 +77,7 @@ def loading(case: Case) -> Iterator[Finding]:
 
 def unexpected(case: Case) -> Iterator[Finding]:
     """A head for another task is common and harmless; a layer that the configuration does not have is not."""
-    loaded = case.last(Loaded)
+    loaded = _fitted(case)
     if loaded is None or not loaded.unexpected.total:
         return
     foreign = _without(loaded.unexpected, _EXTRA_HEAD)
@@ -145,6 +145,11 @@ def excused(case: Case) -> Iterator[Finding]:
     predicted = case.last(Predicted)
     if predicted and predicted.excuse:
         yield Finding("loss-not-judged", Severity.NOTE, f"its loss on English was not judged: {predicted.excuse}")
+
+
+def _fitted(case: Case) -> Loaded | Structured | None:
+    """Class and weights held against each other: while the weights were read, or before that."""
+    return case.last(Loaded) or case.last(Structured)
 
 
 def _better_than_chance(predicted: Predicted) -> bool:

@@ -1,0 +1,100 @@
+"""One smoke test as commands run it: what is known of the bytes first, a line of progress, and the result kept."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from modelfetch.cli._output import say
+from modelfetch.errors import StoreError
+
+if TYPE_CHECKING:
+    from modelfetch.smoke import BytesKnown, SmokeOptions, SmokeResult
+    from modelfetch.smoke.observations import Observation
+    from modelfetch.store import Snapshot, Store
+
+_PHASES = {
+    "bytes": "asking what is known of its bytes",
+    "import": "importing torch and transformers",
+    "structure": "holding the class against the headers",
+    "tokenizer": "loading the tokenizer",
+    "load": "loading the weights",
+    "weights": "looking at every weight",
+    "loss": "reading plain English",
+    "generate": "writing",
+}
+
+
+def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> SmokeResult:
+    """Test one model, and keep what a whole test of a snapshot said. Prints no result."""
+    from modelfetch.smoke import Level, smoke
+
+    with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
+        if isinstance(model, Path):
+            return smoke(model, options, listener=progress)
+        progress.show("bytes")
+        result = smoke(model, options, known=known_bytes(store, model), listener=progress)
+    if options.level is Level.EXERCISE:
+        _keep(store, model, options, result)
+    return result
+
+
+def known_bytes(store: Store, snapshot: Snapshot) -> BytesKnown:
+    """What verification knows of the bytes; what is not as it was when it was last read is read now."""
+    from modelfetch.smoke import BytesKnown
+    from modelfetch.smoke.observations import MAX_EXAMPLES, Names
+    from modelfetch.verify import verify
+
+    report = verify(store, [snapshot], deep=False)
+    damaged = [f"{each.path}: {each.problem.value}" for each in report.findings if each.can_be_repaired]
+    names = Names(len(damaged), tuple(damaged[:MAX_EXAMPLES]))
+    return BytesKnown(report.known_bytes, report.checked_bytes, names)
+
+
+def holds_still(store: Store, snapshot: Snapshot, options: SmokeOptions) -> bool:
+    """Whether a test now could only say again what the last one said: it passed, and nothing is other than it was."""
+    from modelfetch.smoke.circumstances import circumstances_of
+    from modelfetch.smoke.kept import changes
+
+    if changes(snapshot.smoke, circumstances_of(snapshot, options)):
+        return False
+    return not known_bytes(store, snapshot).damaged.total
+
+
+def _keep(store: Store, snapshot: Snapshot, options: SmokeOptions, result: SmokeResult) -> None:
+    """`ls` shows what the last test said. That it cannot be kept is no failure of the model."""
+    from modelfetch.smoke.circumstances import circumstances_of
+    from modelfetch.smoke.kept import to_keep
+
+    tested_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    document = to_keep(result, tested_at, circumstances_of(snapshot, options), snapshot.smoke)
+    try:
+        store.note_smoke(snapshot, document)
+    except StoreError as error:
+        say(f"warning: the result was not kept: {error.message}")
+
+
+class _Progress:
+    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def __call__(self, observation: Observation) -> None:
+        self.show(getattr(observation, "phase", None))
+
+    def show(self, phase: str | None) -> None:
+        if self._shown and phase in _PHASES:
+            click.echo(f"\r\x1b[K{self._name}: {_PHASES[phase]}", nl=False, err=True)
