@@ -1,7 +1,8 @@
 """Hugging Face's dialect: a commit, its files with git-sha1 or sha256, and `resolve` URLs.
 
 - One request lists a model (`?blobs=true`); where an endpoint answers without sizes and digests, its tree is read, too.
-- A page of the tree that leads to another origin is refused: the hub's own clients would take the token there.
+- A page of the tree that leads to another origin is refused: the hub's own clients would take the token there. Pages
+  that go in a circle, or on and on, are refused as well.
 - The git id of a large file is its pointer's, not its content's, and is not used.
 """
 
@@ -21,6 +22,11 @@ from modelfetch.planning.retry import Fault, FaultError, Kind
 from modelfetch.redact import redact
 
 DEFAULT_REVISION = "main"
+# The hub's pages hold a thousand entries; nobody's are known to hold fewer than fifty.
+MAX_PAGES = MAX_FILES // 50
+# A licence is a word of a list; what is much longer is a text, and no fact.
+_LONGEST_LICENCE = 100
+_LONGEST_MESSAGE = 500
 _NEXT_PAGE = re.compile(r'<([^>]*)>\s*;[^,]*rel="?next"?')
 
 
@@ -59,18 +65,19 @@ def _info(client: EndpointClient, repo: str, revision: str | None) -> Mapping[st
 
 def _tree(client: EndpointClient, repo: str, commit: str) -> Iterator[Mapping[str, Any]]:
     url: str | None = f"{client.endpoint.url}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
-    count = 0
+    count, seen = 0, set[str]()
     while url:
+        seen.add(url)
         answer = client.ask(url)
         _check_status(answer, client, repo, None)
         page = answer.json()
         if not isinstance(page, list):
             raise FaultError(Fault(Kind.MALFORMED, "the tree is not a list"))
         count += len(page)
-        if count > 2 * MAX_FILES:
+        url = _next_page(answer, client.endpoint)
+        if count > 2 * MAX_FILES or len(seen) > MAX_PAGES or url in seen:
             raise HostileHubError(f"`{client.endpoint.name}` lists without end", facts={"entries so far": count})
         yield from map(_mapping, page)
-        url = _next_page(answer, client.endpoint)
 
 
 def _check_status(answer: Answer, client: EndpointClient, repo: str, revision: str | None) -> None:
@@ -78,7 +85,7 @@ def _check_status(answer: Answer, client: EndpointClient, repo: str, revision: s
     if answer.status < 300:
         return
     endpoint, code = client.endpoint, answer.headers.get("x-error-code", "")
-    why = redact(answer.headers.get("x-error-message", "")) or f"status {answer.status}"
+    why = redact(answer.headers.get("x-error-message", "")[:_LONGEST_MESSAGE]) or f"status {answer.status}"
     if code == "GatedRepo":
         raise gated(endpoint, repo, why=why, variable="HF_TOKEN")
     if code == "RevisionNotFound" and revision:
@@ -97,11 +104,15 @@ def _next_page(answer: Answer, endpoint: Endpoint) -> str | None:
     found = _NEXT_PAGE.search(answer.headers.get("link", ""))
     if not found:
         return None
-    url: str = urljoin(answer.url, found.group(1))
-    if origin_of(url) != endpoint.origin:
+    try:
+        url: str = urljoin(answer.url, found.group(1))
+        origin = origin_of(url)
+    except ValueError as error:
+        raise FaultError(Fault(Kind.MALFORMED, "the address of the next page is none")) from error
+    if origin != endpoint.origin:
         raise HostileHubError(
             f"`{endpoint.name}` leads its listing to another host",
-            facts={"expected": endpoint.origin, "got": origin_of(url)},
+            facts={"expected": endpoint.origin, "got": origin},
             hint="pull from another endpoint with --endpoint",
         )
     return url
@@ -139,9 +150,13 @@ def _facts(info: Mapping[str, Any]) -> Facts:
     licence = card.get("license") if isinstance(card, Mapping) else None
     gate = info.get("gated")
     return Facts(
-        licence=licence if isinstance(licence, str) else None,
+        licence=licence if _is_word(licence) else None,
         gated=bool(gate) if gate is not None else None,
     )
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_LICENCE and value.isprintable()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

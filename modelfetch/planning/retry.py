@@ -27,7 +27,7 @@ MAX_WAIT_S = 330.0
 
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RATELIMIT_RESET = re.compile(r"(?:^|[;\s])t\s*=\s*([0-9]+(?:\.[0-9]+)?)")
-_RATELIMIT_LEFT = re.compile(r"(?:^|[;\s])r\s*=\s*([0-9]+)")
+_NOTHING_LEFT = re.compile(r"(?:^|[;\s])r\s*=\s*0+(?![0-9])")
 
 
 class Kind(Enum):
@@ -142,7 +142,7 @@ def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
     waits = [
         float(reset.group(1)) + 1.0
         for quota in headers.get("ratelimit", "").split(",")
-        if (reset := _RATELIMIT_RESET.search(quota)) and (left := _RATELIMIT_LEFT.search(quota)) and not int(left[1])
+        if (reset := _RATELIMIT_RESET.search(quota)) and _NOTHING_LEFT.search(quota)
     ]
     return max(waits, default=None)
 

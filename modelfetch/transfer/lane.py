@@ -29,7 +29,8 @@ from modelfetch.transfer.job import Landing, Source
 BUFFER_BYTES = 1 << 20
 # How long bytes may wait in the buffer: what a slow link brings should show, and should survive a kill.
 FLUSH_S = 0.25
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+# Bounded, because Python refuses to read a number of thousands of digits.
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 class Lane:

@@ -1,6 +1,7 @@
 """FakeHub: both hubs' dialects and their CDN on loopback, with faults as data. Shares no code with modelfetch."""
 
 from tests.simulator.faults import (
+    ContentRange,
     Cut,
     Endless,
     Fault,
@@ -23,6 +24,7 @@ from tests.simulator.hub import FakeHub
 from tests.simulator.log import Request
 
 __all__ = [
+    "ContentRange",
     "Cut",
     "Endless",
     "FakeHub",

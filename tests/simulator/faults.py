@@ -208,6 +208,17 @@ class WrongRange:
 
 
 @dataclass(frozen=True)
+class ContentRange:
+    """A 206 whose Content-Range is this text."""
+
+    phase: ClassVar[Phase] = "data"
+    text: str
+
+    def injure(self, answer: Answer) -> Answer:
+        return replace(answer, status=206, partial=True, content_range=self.text)
+
+
+@dataclass(frozen=True)
 class RedirectTo:
     """The client is sent elsewhere."""
 

@@ -23,6 +23,7 @@ from modelfetch.errors import (
 )
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, published_blobs, pull, settings
 from tests.simulator import (
+    ContentRange,
     Cut,
     Endless,
     FakeHub,
@@ -85,6 +86,14 @@ ENDED: dict[str, tuple[list[Fault], type[ModelfetchError]]] = {
     "a captive portal instead of a file": ([Fault(Portal(), SMALL, times=None)], NoSourceError),
     "an endless body": ([Fault(Endless(), SMALL, times=None)], NoSourceError),
     "a huge listing": ([Fault(HugeListing(80 * MIB), times=None)], NoSourceError),
+    "a range of thousands of digits": (
+        [Fault(ContentRange(f"bytes {'0' * 5000}-1/2"), LARGE, times=None)],
+        NoSourceError,
+    ),
+    "a size of thousands of digits": (
+        [Fault(ContentRange(f"bytes 0-1/{'9' * 5000}"), LARGE, times=None)],
+        NoSourceError,
+    ),
     "a file is refused": ([Fault(Status(403), SMALL, phase="data", times=None)], AccessError),
     "a file is gone": ([Fault(Status(404), SMALL, times=None)], NotFoundError),
     "a name that climbs": ([Fault(HostileName("../../escaped"), times=None)], HostileHubError),

@@ -7,9 +7,10 @@ from importlib.metadata import entry_points
 import pytest
 
 from modelfetch.errors import ConfigError, HostileHubError
-from modelfetch.hubs import hub, modelscope
+from modelfetch.hubs import hub, huggingface, modelscope
 from modelfetch.hubs.huggingface import HUB as HUGGINGFACE
 from modelfetch.hubs.modelscope import HUB as MODELSCOPE
+from modelfetch.planning.retry import FaultError
 from tests.pulling import REPO
 from tests.simulator import FakeHub, Fault, NextElsewhere
 from tests.simulator.exchange import Answer, Phase
@@ -46,6 +47,33 @@ class TestHuggingFace(HubContract):
             with pytest.raises(HostileHubError, match="another host"):
                 self.ask(simulated)
             assert other.requests == []
+
+    @pytest.mark.parametrize(
+        ("url", "error"),
+        [("", HostileHubError), ("http://[::1", FaultError), ("http://127.0.0.1:99999/", FaultError)],
+        ids=["the same page", "no address", "no port"],
+    )
+    def test_a_next_page_that_cannot_be_ends_it(self, url: str, error: type[Exception], simulated: FakeHub) -> None:
+        simulated.set_faults(
+            Fault(WithoutSiblings(), "/api/models/own/name/revision/*", times=None),
+            Fault(NextElsewhere(url), times=None),
+        )
+        with pytest.raises(error):
+            self.ask(simulated)
+        assert len(simulated.requests) == 2
+
+    def test_pages_that_go_on_and_on_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(huggingface, "MAX_PAGES", 20)
+        with FakeHub({REPO: {f"{n}.txt": b"x" for n in range(40)}}, page_size=1) as simulated:
+            simulated.set_faults(Fault(WithoutSiblings(), "/api/models/own/name/revision/*", times=None))
+            with pytest.raises(HostileHubError, match="without end"):
+                self.ask(simulated)
+
+    @pytest.mark.parametrize("licence", ["m" * 101, "mit\x1b[2J", "mit\u202e"])
+    def test_a_licence_that_is_no_word_is_not_passed_on(self, licence: str) -> None:
+        card = f"---\nlicense: {licence}\n---\n".encode()
+        with FakeHub({REPO: {"README.md": card}}) as simulated:
+            assert self.ask(simulated).facts.licence is None
 
 
 class TestModelScope(HubContract):

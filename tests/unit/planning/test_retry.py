@@ -184,6 +184,9 @@ def test_no_header_can_break_the_reading(text: str) -> None:
         ('"api";r=0;t=5, "resolvers";r=9;t=100', 6.0),
         ('"fixed window";"api";q=500;w=300', None),
         ("limit=100, remaining=0, reset=50", None),
+        (f'"api";r={"0" * 5000};t=55', 56.0),
+        (f'"api";r={"9" * 5000};t=55', None),
+        ('"api";r=01;t=55', None),
         ("", None),
     ],
 )
