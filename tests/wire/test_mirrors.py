@@ -77,7 +77,7 @@ def test_of_a_large_file_only_a_part_is_fetched(tmp_path: Path) -> None:
 
 def test_a_slow_endpoint_is_measured_by_what_came_in_time(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}, rate=100_000.0, latency_s=0.1) as hub:
-        (trial,) = try_endpoints(given(tmp_path, hub), limit_s=LIMIT_S).trials
+        (trial,) = try_endpoints(given(tmp_path, hub), limit_s=2.0).trials
         assert trial.problem is None
         assert trial.bytes_per_s is not None
         assert 0 < trial.sample_bytes < len(WEIGHTS)
@@ -163,6 +163,15 @@ def test_the_headers_in_which_requests_are_counted_are_shown_also_with_a_refusal
     trial = trial_of(tmp_path, Fault(Status(429, headers), phase="listing", times=ENDLESS))
     assert trial.problem == "status 429"
     assert dict(trial.limits) == {"ratelimit": '"api";r=0;t=30', "x-ratelimit-limit": "500", "retry-after": "30"}
+
+
+def test_the_headers_of_every_answer_are_kept_and_show_no_token(tmp_path: Path) -> None:
+    first = Fault(Status(429, {"RateLimit": "hf_abcdefghijkl;r=0"}), "*gated*", phase="listing", times=ENDLESS)
+    last = Fault(Status(403, {"X-RateLimit-Limit": "9" * 500}), LARGE, times=ENDLESS)
+    with FakeHub({REPO: FILES, GATED: FILES}, faults=[first, last]) as hub:
+        asked = given(tmp_path, hub, samples=(Sample("huggingface", REPO, GATED),))
+        (trial,) = try_endpoints(asked, limit_s=LIMIT_S).trials
+    assert dict(trial.limits) == {"ratelimit": "[redacted];r=0", "x-ratelimit-limit": "9" * 120}
 
 
 def test_everything_is_asked_once_also_what_might_work_the_next_time(tmp_path: Path) -> None:
@@ -302,7 +311,7 @@ def test_the_command_ends_with_status_6_when_none_can_be_used(
 def test_a_strangers_header_cannot_act_on_the_terminal(
     configured: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refusal = Fault(Status(429, {"RateLimit": "\x1b[2J"}), phase="listing", times=ENDLESS)
+    refusal = Fault(Status(429, {"RateLimit": "\x1b]0;mine\x07"}), phase="listing", times=ENDLESS)
     with FakeHub({REPO: FILES}, faults=[refusal]) as hub:
         configured(lab=hub.url)
         assert run(["mirrors", "test"]) == 6
