@@ -51,6 +51,7 @@ def carry_out(
         StoreError: something cannot be removed.
     """
     moment = _now(store) if now is None else now
+    store.put_back()
     plan = look_and_plan(store, wishes, orphans=orphans, now=moment)
     shown_paths = {item.path for item in shown.goes}
     failed: dict[str, str] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import stat
 from collections.abc import Container, Iterator
 from contextlib import suppress
@@ -192,7 +193,7 @@ class Blobs:
             StoreError: the store cannot be written to.
         """
         with translated(self.path(sha256), "removed"):
-            aside = temporary_in(self._temporaries)
+            aside = temporary_in(self._temporaries).with_name(f"{sha256}.{secrets.token_hex(4)}")
             try:
                 self.path(sha256).rename(aside)
             except FileNotFoundError:
@@ -200,13 +201,25 @@ class Blobs:
         return aside
 
     def move_back(self, aside: Path, sha256: str) -> None:
-        """Undo `move_aside`.
+        """Undo `move_aside`. A payload that has come since stays, and is as good.
 
         Raises:
             StoreError: the store cannot be written to.
         """
         with translated(self.path(sha256), "put back"):
-            publish(aside, self.path(sha256))
+            if not os.path.lexists(self.path(sha256)):
+                try:
+                    publish(aside, self.path(sha256))
+                except FileNotFoundError:
+                    # Somebody else has just put it back, and that is as it should be; or it is gone.
+                    if not os.path.lexists(self.path(sha256)):
+                        raise
+            drop(aside)
+
+    def asides(self) -> dict[str, Path]:
+        """What `move_aside` has moved and nobody has moved back or removed yet, by its sha256."""
+        names = ((entry.name.partition("."), Path(entry.path)) for entry in _entries(self._temporaries))
+        return {sha256: aside for (sha256, dot, _), aside in names if dot and check_digest(sha256, kind="sha256")}
 
     def forget(self, sha256: str) -> None:
         """Remove the hints of a payload that is gone."""

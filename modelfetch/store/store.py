@@ -76,6 +76,7 @@ class Store:
                     write_durably(f"{_VERSION}\n", marker, home / ".temporary")
                 elif not os.access(home, os.W_OK | os.X_OK):
                     raise PermissionError(13, os.strerror(13), str(home))
+            store.put_back()
             sweep(home / ".temporary")
             store.blobs.sweep()
             store.records.sweep()
@@ -183,6 +184,17 @@ class Store:
         from modelfetch.store.removing import remove
 
         return remove(self, snapshots, in_use=in_use, dry_run=dry_run)
+
+    def put_back(self) -> None:
+        """Give the payloads that a killed removal has moved aside their names again, where a record needs them.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        if asides := self.blobs.asides():
+            needed = payloads(self.snapshots())
+            for sha256 in asides.keys() & needed.keys():
+                self.blobs.move_back(asides[sha256], sha256)
 
     def note_verified(self, snapshot: Snapshot) -> Snapshot:
         """Remember that every byte was read again and was right. A read-only or full store does not."""

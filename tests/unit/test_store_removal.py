@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.removal import Item, Removal
@@ -224,6 +225,34 @@ def test_a_removal_that_was_killed_in_the_middle_is_finished_by_the_next(
     assert [found.manifest.repo for found in again.snapshots()] == ["owner/name"]
     remove(again, *again.matching(parse("owner/name")))
     assert again.usage().blobs == 0
+
+
+@pytest.mark.parametrize("healer", ["open", "prune"])
+def test_what_a_killed_removal_has_moved_aside_comes_back_where_a_record_names_it(store: Store, healer: str) -> None:
+    bring(store, FILES)
+    needed, unneeded = (str(digests_of(content).sha256) for content in (FILES["model.safetensors"], b"nobody's"))
+    store.publish_bytes(b"nobody's", digests_of(b"nobody's"))
+    assert store.blobs.move_aside(needed)
+    assert store.blobs.move_aside(unneeded)
+    if healer == "open":
+        Store.open(store.home)
+    else:
+        carry_out(store, look_and_plan(store, Wishes()), Wishes())
+    assert contents(current(store).folder) == FILES
+    assert store.blobs.asides().keys() == {unneeded}
+
+
+def test_what_comes_back_replaces_nothing_that_came_since(store: Store) -> None:
+    bring(store, FILES)
+    sha256 = str(digests_of(FILES["model.safetensors"]).sha256)
+    aside = store.blobs.move_aside(sha256)
+    assert aside is not None
+    bring(store, FILES)
+    inode = store.blob(sha256).stat().st_ino
+    store.blobs.move_back(aside, sha256)
+    store.blobs.move_back(aside, sha256)
+    assert store.blob(sha256).stat().st_ino == inode
+    assert store.blobs.asides() == {}
 
 
 def test_a_removal_that_was_killed_between_a_views_link_and_its_blob_leaves_no_hard_link(
