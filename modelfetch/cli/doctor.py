@@ -20,7 +20,7 @@ import click
 
 from modelfetch.cli._doctor_files import mend, write_report
 from modelfetch.cli._output import print_json
-from modelfetch.errors import DoctorError
+from modelfetch.errors import DoctorError, UsageError
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def command(
     if options["as_list"]:
         _print_list()
         return 0
+    if fix is None and (options["dry_run"] or options["yes"]):
+        raise UsageError("doctor changes nothing without --fix", hint="modelfetch doctor --fix byte-code --dry-run")
     machine = machine_for(python, os.environ, Path.cwd())
     if fix is not None:
         return mend(fix, machine, dry_run=options["dry_run"], yes=options["yes"])

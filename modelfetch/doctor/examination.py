@@ -72,8 +72,7 @@ def examine(
 
 
 def _installer(machine: Machine) -> Installer:
-    has_pip = any((folder / "pip").is_dir() for folder in machine.import_folders)
-    return Installer(None if machine.is_ours else str(machine.python), has_pip or not machine.import_folders)
+    return Installer(None if machine.is_ours else str(machine.python), machine.module("pip") is not None)
 
 
 def _settings(machine: Machine) -> tuple[Settings, ConfigError | None]:

@@ -56,6 +56,11 @@ class Machine:
         """Whether `python` is the one that doctor runs in."""
         return self.interpreter.prefix.resolve() == Path(sys.prefix).resolve()
 
+    def module(self, name: str) -> Path | None:
+        """Where `python` would import the module or package from; found by its name alone, nothing is run."""
+        places = (place for folder in self.import_folders for place in (folder / name, folder / f"{name}.py"))
+        return next((place for place in places if place.exists()), None)
+
     def read(self, path: str) -> str | None:
         """The text of a file under `root`, stripped; None where it cannot be read."""
         try:

@@ -68,6 +68,28 @@ def test_doctor_works_where_nothing_but_what_it_needs_is_installed(tmp_path: Pat
     assert "crashed" not in {finding["severity"] for finding in told.values()}
 
 
+def test_a_real_environment_of_another_python_is_told_by_it_and_when_its_python_is_gone_by_its_files(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python3*/site-packages")
+    (site / "torch-2.4.1.dist-info").mkdir()
+    (site / "torch-2.4.1.dist-info/METADATA").write_text("Name: torch\nVersion: 2.4.1\nRequires-Dist: sympy\n")
+    arguments = ("python", "--offline", "--python", str(folder))
+    told = findings(*arguments)
+    python = folder / "bin/python"
+    assert f"`{python}`" in told["interpreter"]["title"]
+    assert told["packages"]["evidence"]["versions"] == {"torch": "2.4.1"}
+    assert told["torch.nvidia-libs"]["fix"] == [f'uv pip install --python "{python}" "sympy"']
+    for link in folder.glob("bin/python*"):
+        link.unlink()
+    python.symlink_to(tmp_path / "gone/python3")
+    broken = findings(*arguments)
+    assert broken["py.broken"]["severity"] == "error"
+    assert broken["packages"]["evidence"]["versions"] == {"torch": "2.4.1"}
+
+
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     done = modelfetch("doctor", "settings", "--offline", PYTHONIOENCODING="ascii")
     assert done.stdout.startswith("[+] settings ")

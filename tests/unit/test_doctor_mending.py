@@ -102,3 +102,4 @@ def test_the_command_shows_asks_and_does_nothing_in_a_dry_run(
     assert not dead.exists()
     assert run(["doctor", "--fix", "locks"]) == 0
     assert "there is nothing to mend" in capsys.readouterr().err
+    assert run(["doctor", "--dry-run"]) == 2

@@ -48,7 +48,7 @@ def read_interpreter(machine: Machine, _settings: Settings) -> InterpreterFacts:
         is_active=active is None or Path(active).resolve() == interpreter.prefix.resolve(),
         is_doctors_own=machine.is_ours,
         problem=interpreter.problem,
-        has_pip=any((folder / "pip").is_dir() for folder in machine.import_folders),
+        has_pip=machine.module("pip") is not None,
         pip_prefix=_pip_prefix(environment.get("PATH", "")),
         shadowed=_shadowed(machine),
         from_user_site=_from_user_site(machine),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelfetch.config.values import Settings
@@ -58,24 +57,16 @@ def read_models(machine: Machine, settings: Settings, limit_s: float = MODELS_LI
         snapshots = Store.open(settings.home, create=False).snapshots()
     except ModelfetchError:
         return ModelFacts()
-    transformers = _module(machine, "transformers")
+    transformers = machine.module("transformers")
     tables = read_tables(transformers) if transformers and snapshots else Tables()
     wanted = MODULES | _TOKENIZER_READERS | _PICTURE_READERS
-    modules = frozenset(name for name in wanted if _module(machine, name))
+    modules = frozenset(name for name in wanted if machine.module(name))
     models: list[StoredModel] = []
     for number, snapshot in enumerate(snapshots):
         if time.monotonic() > deadline:
             return ModelFacts(tuple(models), transformers is not None, len(snapshots) - number)
         models += _read(snapshot, tables, modules)
     return ModelFacts(tuple(models), transformers is not None)
-
-
-def _module(machine: Machine, name: str) -> Path | None:
-    for folder in machine.import_folders:
-        for found in (folder / name, folder / f"{name}.py"):
-            if found.exists():
-                return found
-    return None
 
 
 def _read(snapshot: Snapshot, tables: Tables, modules: frozenset[str]) -> list[StoredModel]:
