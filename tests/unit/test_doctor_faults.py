@@ -132,9 +132,7 @@ def test_the_one_cause_is_named_with_its_command_and_explains_the_rest(gpu_machi
     assert fault.explains <= {finding.name for finding in findings if finding.consequence_of == fault.primary}
 
 
-def test_nothing_is_found_on_the_machine_that_the_faults_are_planted_in(
-    gpu_machine: FakeMachine, tmp_path: Path
-) -> None:
+def test_nothing_is_found_on_the_machine_that_the_faults_are_planted_in(gpu_machine: FakeMachine) -> None:
     findings = doctor(offline=True, machine=gpu_machine.machine(PATH="/usr/bin:/bin"))
     assert conclude(findings).primary is None
     # How much room and memory this machine has is not the test's to say.
