@@ -40,7 +40,7 @@ class LaneBudget:
         if now < self._next_look or busy < self.limit:
             return
         self._next_look = now + LOOK_EVERY_S
-        if self.limit > self._previous_limit and rate < self._before * WORTH_IT:
+        if self.limit > self._previous_limit and rate <= self._before * WORTH_IT:
             self.limit = self._previous_limit
             self._next_look = now + self._patience_s
             self._patience_s *= 2

@@ -66,6 +66,10 @@ def test_a_step_is_worth_it_from_a_tenth_on(gain: float, kept: bool) -> None:
     assert (limits[-1] == 2 * START) is kept
 
 
+def test_an_endpoint_that_brings_nothing_gets_no_more_and_no_more() -> None:
+    assert set(driven(LaneBudget(64), lambda lanes: 0.0, 60)) == {START, 2 * START}
+
+
 def test_nothing_is_concluded_while_lanes_are_missing_or_the_last_look_is_fresh() -> None:
     budget = LaneBudget(64)
     budget.observe(1e8, START - 1, 0.0)
