@@ -55,9 +55,14 @@ def fault(error: OSError, path: Path, doing: str) -> ModelfetchError:
     return StoreError(message, facts=facts)
 
 
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether this is said of a disk that fails or is full, and of nothing else."""
+    return error.errno in _OF_DISKS_ALONE
+
+
 def unexpected(error: OSError) -> ModelfetchError | None:
     """The error to raise for one that came up where no file was expected to fail; None where no disk is to blame."""
-    if error.errno not in _OF_DISKS_ALONE:
+    if not is_of_the_disk(error):
         return None
     if error.filename is not None:
         return fault(error, Path(os.fsdecode(error.filename)), "used")

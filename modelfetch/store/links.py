@@ -15,6 +15,7 @@ import sys
 from enum import Enum
 from pathlib import Path
 
+from modelfetch.diskfaults import is_of_the_disk
 from modelfetch.errors import DigestMismatchError
 from modelfetch.store.hashing import copy_hashing
 
@@ -63,23 +64,33 @@ def reflink(source: Path, target: Path) -> bool:
 
 
 def hard_link(source: Path, target: Path) -> bool:
-    """Give the file `source` the further name `target`; False where that cannot be done, as across file systems."""
+    """Give the file `source` the further name `target`; False where that cannot be done, as across file systems.
+
+    Raises:
+        OSError: the disk is full or fails: that is no property of the file system.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
         raise
-    except OSError:
+    except OSError as error:
+        if is_of_the_disk(error):
+            raise
         return False
     return True
 
 
 def symbolic_link(pointing_to: str, link: Path) -> bool:
-    """Make `link`; False where symbolic links cannot be made."""
+    """Make `link`; False where symbolic links cannot be made. Raises as `hard_link`."""
     try:
         link.symlink_to(pointing_to)
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError):
+    except NotImplementedError:
+        return False
+    except OSError as error:
+        if is_of_the_disk(error):
+            raise
         return False
     return True
 

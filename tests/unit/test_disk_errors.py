@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from modelfetch.diskfaults import unexpected
 from modelfetch.errors import DiskFullError, StoreError
 from modelfetch.reference import parse
 from modelfetch.store import Store
+from modelfetch.store.links import hard_link, symbolic_link
 from modelfetch.transfer import journal
 from modelfetch.transfer.needs import Needs, needed
 from tests.stored import bring, digests_of
@@ -105,6 +107,19 @@ def test_a_line_that_the_disk_takes_in_parts_is_whole(tmp_path: Path, monkeypatc
     journal.append(descriptor, b"another\n")
     os.close(descriptor)
     assert (tmp_path / "lines").read_bytes() == b"one line\nanother\n"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize(("name", "make"), [("link", hard_link), ("symlink", symbolic_link)])
+def test_a_disk_that_fails_is_not_one_without_links(
+    name: str, make: Callable[..., bool], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*paths: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, name, fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        make(tmp_path / "file", tmp_path / "name")
 
 
 def test_a_temporary_that_cannot_be_removed_does_not_undo_what_was_done(tmp_path: Path) -> None:
