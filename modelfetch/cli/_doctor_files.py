@@ -11,7 +11,7 @@ import click
 
 from modelfetch import __version__
 from modelfetch.cli._output import printable, say
-from modelfetch.errors import ConfigError, UsageError
+from modelfetch.errors import ConfigError, DoctorError, UsageError
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ def mend(name: str, machine: Machine, *, dry_run: bool, yes: bool) -> int:
     Raises:
         UsageError: nothing of this name can be mended, or there is nobody to ask.
         ConfigError: it cannot be mended from here.
+        DoctorError: it was tried, and did not help.
     """
     from modelfetch.doctor.mending import plan
 
-    steps = plan(name, machine, _settings(machine))
+    settings = _settings(machine)
+    steps = plan(name, machine, settings)
     if not steps:
         say("there is nothing to mend")
         return 0
@@ -64,6 +66,8 @@ def mend(name: str, machine: Machine, *, dry_run: bool, yes: bool) -> int:
         click.confirm("Do this?", abort=True, err=True)
     for step in steps:
         step.carry_out()
+    if plan(name, machine, settings):
+        raise DoctorError(f"`{name}` is still not mended", hint=f"modelfetch doctor --fix {name} --dry-run")
     say("done", style="green")
     return 0
 

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import configparser
-import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from modelfetch.doctor.probes.index_answers import read_index_answers
 from modelfetch.doctor.probes.index_settings import pip_user_file
 from modelfetch.doctor.probes.packages import read_packages
 from modelfetch.errors import ConfigError, UsageError
-from modelfetch.processes import Group, Streams
+from modelfetch.processes import Group
 from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.prune.picture import Kind
 from modelfetch.store import Store
@@ -62,14 +62,16 @@ def _byte_code(machine: Machine, settings: Settings) -> list[Step]:
         folder = next(path / name for path in machine.import_folders if (path / name / "__init__.py").is_file())
         if not is_writable:
             raise ConfigError(f"`{folder}` cannot be written", hint="export PYTHONPYCACHEPREFIX=~/.cache/python")
-        command = [str(machine.python), "-m", "compileall", "-q", "-j0", str(folder)]
-        steps.append(Step(" ".join(command), f'find "{folder}" -name __pycache__ -exec rm -r {{}} +', _runner(command)))
+        # -I: a file of the current folder must not be taken for a module.
+        command = [str(machine.python), "-I", "-m", "compileall", "-q", "-j0", str(folder)]
+        undo = f'find "{folder}" -name __pycache__ -prune -exec rm -r {{}} +'
+        steps.append(Step(shlex.join(command), undo, _runner(command, machine.environment)))
     return steps
 
 
-def _runner(command: list[str]) -> Callable[[], None]:
+def _runner(command: list[str], environment: Mapping[str, str]) -> Callable[[], None]:
     def run() -> None:
-        child = Group(command, environment={**os.environ}, streams=Streams())
+        child = Group(command, environment=environment)
         try:
             # Status 1 says that a file is no Python of this version, as some tests in packages are not.
             child.wait(_COMPILE_LIMIT_S)

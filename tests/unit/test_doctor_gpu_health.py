@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from modelfetch.doctor import Finding, Severity, conclude, doctor
@@ -107,8 +109,8 @@ def test_a_narrow_link_and_a_gpu_in_parts_are_information(gpu_machine: FakeMachi
 
 
 def test_errors_in_the_kernels_log_are_told_once_each_by_whose_doing_they_are(gpu_machine: FakeMachine) -> None:
-    line = "[  12.3] NVRM: Xid (PCI:0000:17:00): {}, pid=1, name=python\n"
-    gpu_machine.write("var/log/dmesg", line.format(79) * 3 + line.format(31))
+    line = "4,1234,12300,-;NVRM: Xid (PCI:0000:17:00): {}, pid=1, name=python\n"
+    gpu_machine.write("dev/kmsg", line.format(79) * 3 + line.format(31))
     findings = [finding for finding in examined(gpu_machine) if finding.name == "gpu.xid"]
     assert [(finding.severity, finding.evidence["xid"]) for finding in findings] == [
         (Severity.WARNING, 79),
@@ -118,8 +120,18 @@ def test_errors_in_the_kernels_log_are_told_once_each_by_whose_doing_they_are(gp
 
 
 def test_a_log_that_nobody_may_read_is_no_finding(gpu_machine: FakeMachine) -> None:
-    names = {finding.name for finding in examined(gpu_machine, PATH="")}
+    (gpu_machine.root / "dev/kmsg").mkdir()
+    names = {finding.name for finding in examined(gpu_machine)}
     assert "gpu.xid" not in names
+
+
+def test_the_end_of_a_log_that_goes_on_is_not_waited_for(gpu_machine: FakeMachine) -> None:
+    log = gpu_machine.root / "dev/kmsg"
+    os.mkfifo(log)
+    with os.fdopen(os.open(log, os.O_RDWR), "wb", buffering=0) as kernel:
+        kernel.write(b"4,1234,12300,-;NVRM: Xid (PCI:0000:17:00): 48, pid=1\n")
+        findings = [finding for finding in examined(gpu_machine) if finding.name == "gpu.xid"]
+    assert [finding.evidence["xid"] for finding in findings] == [48]
 
 
 def test_different_gpus_are_numbered_differently_unless_it_is_set(gpu_machine: FakeMachine) -> None:

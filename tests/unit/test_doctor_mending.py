@@ -35,7 +35,7 @@ def test_byte_code_is_compiled_for_the_python_that_is_looked_at_and_the_finding_
     machine = fake.machine(PYTHONDONTWRITEBYTECODE="1")
     assert [finding.name for finding in doctor(names=["byte-code"], machine=machine)] == ["py.bytecode"]
     (step,) = plan("byte-code", machine, settings_of(fake))
-    assert step.does == f"{sys.executable} -m compileall -q -j0 {fake.site / 'torch'}"
+    assert step.does == f"{sys.executable} -I -m compileall -q -j0 {fake.site / 'torch'}"
     assert not (fake.site / "torch/__pycache__").exists()
     step.carry_out()
     assert (fake.site / f"torch/__pycache__/__init__.{sys.implementation.cache_tag}.pyc").is_file()

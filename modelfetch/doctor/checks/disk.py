@@ -42,7 +42,7 @@ def check_space(facts: Facts) -> list[Finding]:
                     effect="no model can be pulled" if is_error and place.role == "store" else "",
                     rank=Rank.DISK,
                     advice="Or a MODELFETCH_HOME on a larger disk.",
-                    fix=("modelfetch ls",),
+                    fix=("modelfetch prune --dry-run",),
                     verify="modelfetch doctor space",
                 )
             )

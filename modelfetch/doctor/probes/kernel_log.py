@@ -1,21 +1,25 @@
 """What the kernel's log says about NVIDIA GPUs, where this user may read it.
 
-The log is asked for in a child with a limit: on a machine in trouble it is long, and reading it may be forbidden.
+- It is read from `/dev/kmsg`, a record at a time and without waiting for the next one; containers have no `dmesg`.
+- A log that is overwritten while it is read goes on with what is left of it.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelfetch.config import Settings
 from modelfetch.doctor.machine import Machine
 
-_LIMIT_S = 2.0
-_LONGEST_LOG = 4 << 20
-_XID = re.compile(r"NVRM: Xid \(([^)]*)\): (\d+)")
+# The kernel gives no longer record than this.
+_RECORD_BYTES = 8192
+# The kernel's buffer is a few megabytes; somebody may be writing into it faster than it is read.
+_MOST_RECORDS = 100_000
+_XID = re.compile(rb"NVRM: Xid \(([^)]*)\): (\d+)")
 
 
 @dataclass(frozen=True)
@@ -28,33 +32,35 @@ class Xid:
 
 @dataclass(frozen=True)
 class KernelLogFacts:
-    """`xids` are the different ones, in the order in which they came; `is_readable` is false where nobody may look."""
+    """The different errors, in the order in which they came; none where nobody may look."""
 
     xids: tuple[Xid, ...] = ()
-    is_readable: bool = False
 
 
 def read_kernel_log(machine: Machine, _settings: Settings) -> KernelLogFacts:
-    text = machine.read("var/log/dmesg") or _asked(machine)
-    if text is None:
-        return KernelLogFacts()
-    found = (Xid(match[1].removeprefix("PCI:"), int(match[2])) for match in _XID.finditer(text[-_LONGEST_LOG:]))
-    return KernelLogFacts(tuple(dict.fromkeys(found)), is_readable=True)
+    found = (
+        Xid(match[1].decode(errors="replace").removeprefix("PCI:"), int(match[2]))
+        for record in _records(machine.root / "dev/kmsg")
+        for match in _XID.finditer(record)
+    )
+    return KernelLogFacts(tuple(dict.fromkeys(found)))
 
 
-def _asked(machine: Machine) -> str | None:
-    dmesg = shutil.which("dmesg", path=machine.environment.get("PATH", ""))
-    if dmesg is None:
-        return None
+def _records(log: Path) -> Iterator[bytes]:
     try:
-        answer = subprocess.run(
-            [dmesg, "--level=err,warn,crit,alert,emerg"],
-            env=dict(machine.environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None
+        descriptor = os.open(log, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return
+    try:
+        for _ in range(_MOST_RECORDS):
+            try:
+                record = os.read(descriptor, _RECORD_BYTES)
+            except BrokenPipeError:
+                continue  # the record was overwritten meanwhile; the next read gives the oldest that is left
+            except OSError:
+                return
+            if not record:
+                return
+            yield record
+    finally:
+        os.close(descriptor)
