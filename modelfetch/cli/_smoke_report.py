@@ -76,7 +76,7 @@ def _lines(result: SmokeResult) -> Iterator[str]:
     if result.spoken:
         yield ""
         yield from _table(_spoken_rows(result.spoken, facts))
-    if rows := list(_fact_rows(facts)):
+    if rows := list(fact_rows(facts)):
         yield ""
         yield from _table(rows)
     for finding in result.findings:
@@ -84,11 +84,12 @@ def _lines(result: SmokeResult) -> Iterator[str]:
         yield from _finding_lines(finding)
     if result.verdict.value in {"PASS", "WARN"} and facts.bytes_known is None:
         yield ""
-        yield f"  {_unproven(subject)}: a model can pass with damaged weights."
+        yield f"  {unproven(subject)}: a model can pass with damaged weights."
     yield ""
 
 
-def _unproven(subject: Subject) -> str:
+def unproven(subject: Subject) -> str:
+    """Why a pass says nothing of the bytes."""
     if subject.commit is None:
         return "The bytes of a plain folder are proven by nothing"
     return "What is known of the bytes was not asked"
@@ -110,7 +111,8 @@ def _spoken_rows(spoken: Spoken, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "ended by", f"{spoken.ended}, after {facts.new_tokens} tokens"
 
 
-def _fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+    """What was measured and where, each with its name."""
     if facts.bytes_known is not None:
         again = f", {format_bytes(facts.bytes_read)} of it read again now" if facts.bytes_read else ""
         yield "bytes", f"{format_bytes(facts.bytes_known + (facts.bytes_read or 0))}, as when verified{again}"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelfetch.cli._output import print_json
+from modelfetch.cli._output import print_json, say
 from modelfetch.cli._placing import device_option, dtype_option, trust_option
 from modelfetch.config import load
-from modelfetch.errors import SmokeError, UsageError
+from modelfetch.errors import SmokeError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import SmokeOptions
+    from modelfetch.smoke import SmokeOptions, SmokeResult
     from modelfetch.store import Snapshot, Store
 
 _LEVELS = ("bytes", "headers", "structure", "load", "exercise")
@@ -50,54 +52,89 @@ Examples:
 )
 @trust_option
 @click.option("--allow-random", is_flag=True, help="Do not fail a model whose weights nobody trained.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Also write a page that can be sent with a bug report.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def command(
-    *, models: tuple[str, ...], every: bool, force: bool, level: str, plan: bool, as_json: bool, **choices: Any
+def command(  # noqa: PLR0913 - the options that are not fields of a test
+    *,
+    models: tuple[str, ...],
+    every: bool,
+    force: bool,
+    level: str,
+    plan: bool,
+    report: Path | None,
+    as_json: bool,
+    **choices: Any,
 ) -> int:
     """Load a model in a process of its own and make it work: PASS, WARN, FAIL or SKIP, and why.
 
     A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify --deep` tells.
     """
-    from modelfetch.smoke import Level, SmokeOptions
+    from modelfetch.smoke import Level, SmokeOptions, Verdict
     from modelfetch.store import Store
 
     if bool(models) == every:
         raise UsageError("name the models to test, or say --all", hint="modelfetch smoke Qwen/Qwen3-0.6B")
     if force and not every:
         raise UsageError("--force goes with --all; a model that is named is always run", hint="leave --force away")
+    if report and plan:
+        raise UsageError("--report is about tests, and --plan runs none", hint="leave one of them away")
+    if report and not report.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder `{report.absolute().parent}` for the report", hint="make it first")
     options = SmokeOptions(level=Level(level), **choices)
     store = Store.open(load().home, create=False)
     found = _find(models, store, every=every)
     if plan:
         return _plan(found, options, as_json=as_json)
-    return _test(store, found, options, skip_unchanged=every and not force, as_json=as_json)
+    results, unchanged = _test(store, found, options, skip_unchanged=every and not force, as_json=as_json)
+    if report:
+        _write_report(report, results, unchanged)
+    failed = any(result.verdict is Verdict.FAIL for result in results)
+    if as_json:
+        names = [{"model": snapshot.manifest.repo, "commit": snapshot.manifest.commit} for snapshot in unchanged]
+        kept = [name | _verdict(snapshot) for name, snapshot in zip(names, unchanged, strict=True)]
+        print_json({"ok": not failed, "results": [result.to_json() for result in results], "unchanged": kept})
+    return SmokeError.exit_status if failed else 0
 
 
 def _test(
     store: Store, models: list[Snapshot | Path], options: SmokeOptions, *, skip_unchanged: bool, as_json: bool
-) -> int:
+) -> tuple[list[SmokeResult], list[Snapshot]]:
+    """The results, and the snapshots that were not run again; each is printed when it is there."""
     from modelfetch.cli._smoke_report import render, render_kept
     from modelfetch.cli._smoke_test import holds_still, test_model
-    from modelfetch.smoke import Verdict
 
-    results, kept = [], []
+    results: list[SmokeResult] = []
+    unchanged: list[Snapshot] = []
     for model in models:
         if skip_unchanged and not isinstance(model, Path) and model.smoke and holds_still(store, model, options):
-            kept.append(model)
+            unchanged.append(model)
             if not as_json:
                 click.echo(render_kept(model.name, model.smoke))
             continue
         results.append(test_model(store, model, options))
         if not as_json:
             click.echo(render(results[-1]))
-    failed = any(result.verdict is Verdict.FAIL for result in results)
-    if as_json:
-        unchanged = [
-            {"model": snapshot.manifest.repo, "commit": snapshot.manifest.commit, **_verdict(snapshot)}
-            for snapshot in kept
-        ]
-        print_json({"ok": not failed, "results": [result.to_json() for result in results], "unchanged": unchanged})
-    return SmokeError.exit_status if failed else 0
+    return results, unchanged
+
+
+def _write_report(path: Path, results: list[SmokeResult], unchanged: list[Snapshot]) -> None:
+    from modelfetch import __version__
+    from modelfetch.cli._smoke_page import Author, render_page
+
+    # A container may run as somebody who has no name.
+    user = os.environ.get("USER") or os.environ.get("USERNAME") or Path.home().name
+    author = Author(str(Path.home()), user, __version__)
+    page = render_page(results, {each.name: each.smoke or {} for each in unchanged}, datetime.now(UTC), author)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"the report `{path}` could not be written", facts={"got": str(error)}) from error
+    say(f"report: {path}")
 
 
 def _verdict(snapshot: Snapshot) -> dict[str, Any]:
