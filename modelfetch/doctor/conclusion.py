@@ -55,6 +55,7 @@ _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "disk.queue": frozenset({"disk.low"}),
     "tf.deps": frozenset({"py.dup"}),
     "pip.unreachable": _NO_NETWORK,
+    "conda.unreachable": _NO_NETWORK,
     "net.tls": frozenset({"net.ca", "net.clock"}),
 }
 

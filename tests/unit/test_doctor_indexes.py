@@ -110,6 +110,15 @@ def test_an_index_that_does_not_answer_is_told_with_the_fastest_that_does() -> N
     assert (alone.fix, alone.advice) == ((), "None of the mirrors that are known answers either.")
 
 
+def test_a_channel_of_condas_that_does_not_answer_is_told_with_a_mirror_of_conda() -> None:
+    dead = answer("conda", "https://conda.anaconda.org", is_set=True, alive=False)
+    finding, _ = told(dead, OFFICIAL, answer("conda", "https://m.example/cloud"))
+    assert (finding.name, finding.fix) == (
+        "conda.unreachable",
+        ("conda config --set channel_alias https://m.example/cloud",),
+    )
+
+
 @pytest.mark.parametrize(
     ("answers", "line", "expected"),
     [

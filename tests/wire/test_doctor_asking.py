@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from modelfetch.config.values import Endpoint, Index, Settings
 from modelfetch.doctor import Machine
+from modelfetch.doctor.machine import Interpreter
 from modelfetch.doctor.probes.index_answers import read_index_answers
 from modelfetch.doctor.probes.token import TokenFacts, read_token
 
@@ -66,6 +68,23 @@ def test_indexes_are_asked_for_their_headers_alone_and_sent_no_name(tmp_path: Pa
     assert told.pop("https://pypi.org/simple")[0]  # uv's own, which no test can reach
     assert told == {f"{url}/simple": (True, True), f"{lacking}/simple": (False, False), silent: (False, False)}
     assert asked == [("HEAD", PIP, None)]
+
+
+def test_channels_of_conda_are_asked_only_where_conda_is_used(tmp_path: Path) -> None:
+    with answering(200) as (url, asked):
+        chosen = settings(url, indexes=(Index("c", "conda", url),))
+        variables = {"HOME": str(tmp_path), "PIP_INDEX_URL": f"{url}/simple", "UV_DEFAULT_INDEX": f"{url}/simple"}
+        machine = Machine(root=tmp_path, environment=variables, interpreter=Interpreter("3.11.7", tmp_path))
+        read_index_answers(machine, chosen, AMPLE_S)
+        assert asked == [("HEAD", PIP, None)]
+        (tmp_path / ".condarc").write_text(f"channel_alias: {url}\n")
+        facts = read_index_answers(
+            replace(machine, environment={**variables, "CONDA_PREFIX": "/conda"}), chosen, AMPLE_S
+        )
+    assert {(each.index.kind, each.is_set, each.problem) for each in facts.answers} == {
+        ("pypi", True, None),
+        ("conda", True, None),
+    }
 
 
 @pytest.mark.parametrize(("status", "is_valid"), [(200, True), (401, False), (429, None), (500, None)])

@@ -12,7 +12,7 @@ from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.facts import Facts
 from modelfetch.doctor.finding import Finding, Rank, Severity
 from modelfetch.doctor.probes.index_answers import IndexAnswer, IndexAnswers
-from modelfetch.doctor.probes.index_settings import PYPI, IndexFacts, SetIndex
+from modelfetch.doctor.probes.index_settings import CONDA, PYPI, IndexFacts, SetIndex
 
 
 def check_index_settings(facts: Facts) -> list[Finding]:
@@ -52,7 +52,7 @@ def _set_index(tool: str, url: str) -> str:
 
 def check_indexes(facts: Facts) -> list[Finding]:
     answers = facts[IndexAnswers].answers
-    best = {kind: fastest(answers, kind) for kind in ("pypi", "torch", "torch-links")}
+    best = {kind: fastest(answers, kind) for kind in ("pypi", "conda", "torch", "torch-links")}
     findings = [_answered(answer, best) for answer in answers if answer.is_set]
     torch = best["torch"] or best["torch-links"]
     silent = [answer for answer in answers if answer.index.kind == "torch" and answer.index.region == "global"]
@@ -73,15 +73,17 @@ def _evidence(answer: IndexAnswer) -> dict[str, object]:
 
 
 def _answered(answer: IndexAnswer, best: dict[str, IndexAnswer | None]) -> Finding:
-    url, other = answer.index.url, best["pypi"]
+    url, other, is_conda = answer.index.url, best[answer.index.kind], answer.index.kind == "conda"
     if answer.problem is None:
         return well("indexes", f"{url} answers in {round(answer.seconds * 1000)} ms", **_evidence(answer))
     fix: tuple[str, ...] = ()
-    if other is not None:
+    if other is not None and is_conda:
+        fix = (_set_index("conda", other.index.url),)
+    elif other is not None:
         fix = (_set_index("pip", other.index.url), _set_index("uv", other.index.url), "modelfetch doctor --fix indexes")
-    whose = "the official index" if url == PYPI else "the index that is set"
+    whose = "the official index" if url in {PYPI, CONDA} else "the index that is set"
     return Finding(
-        "pip.unreachable",
+        "conda.unreachable" if is_conda else "pip.unreachable",
         Severity.WARNING,
         f"{url}, {whose}, does not answer ({answer.problem})",
         {"problem": answer.problem, **(_evidence(other) if other else {})},
@@ -110,7 +112,7 @@ NETWORK_CHECKS = (
         "network",
         "whether packages can be installed from where they are installed from",
         (IndexAnswers,),
-        ("pip.unreachable", "torch.index"),
+        ("pip.unreachable", "conda.unreachable", "torch.index"),
         check_indexes,
     ),
 )

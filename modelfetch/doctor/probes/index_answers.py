@@ -18,12 +18,12 @@ from modelfetch.planning.retry import FaultError
 
 INDEX_LIMIT_S = 3.0
 # What there is below each: the page of a package that every index has, or the builds for the CPU.
-_PAGES = {"pypi": "/pip/", "torch": "/cpu/", "torch-links": "/cpu/"}
+_PAGES = {"pypi": "/pip/", "torch": "/cpu/", "torch-links": "/cpu/", "conda": "/conda-forge/"}
 
 
 @dataclass(frozen=True)
 class IndexAnswer:
-    """One index, and `problem` where it does not answer. `is_set` says that pip or uv is set to it."""
+    """One index, and `problem` where it does not answer. `is_set` says that pip, uv or conda is set to it."""
 
     index: Index
     is_set: bool
@@ -39,9 +39,12 @@ class IndexAnswers:
 def read_index_answers(machine: Machine, settings: Settings, limit_s: float = INDEX_LIMIT_S) -> IndexAnswers:
     facts = read_indexes(machine, settings)
     # A folder is an index, too, and answers nobody.
-    own = {url.rstrip("/") for tool in ("pip", "uv") if (url := facts.of(tool)).startswith("http")}
-    known = [index for index in settings.indexes if index.kind in _PAGES]
-    set_up = [Index("own", "pypi", url) for url in sorted(own - {index.url.rstrip("/") for index in known})]
+    uses_conda = bool(machine.environment.get("CONDA_PREFIX")) or (machine.interpreter.prefix / "conda-meta").is_dir()
+    tools = {"pip": "pypi", "uv": "pypi", **({"conda": "conda"} if uses_conda else {})}
+    own = {url.rstrip("/"): kind for tool, kind in tools.items() if (url := facts.of(tool)).startswith("http")}
+    known = [index for index in settings.indexes if index.kind in _PAGES and (uses_conda or index.kind != "conda")]
+    new = sorted(own.keys() - {index.url.rstrip("/") for index in known})
+    set_up = [Index("own", own[url], url) for url in new]
     asked = [(index, Background(partial(_ask, index, limit_s), limit_s)) for index in _different([*set_up, *known])]
     return IndexAnswers(tuple(_outcome(index, index.url.rstrip("/") in own, work) for index, work in asked))
 

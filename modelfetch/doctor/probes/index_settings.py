@@ -19,6 +19,7 @@ from modelfetch.doctor.machine import Machine
 from modelfetch.redact import redact_url
 
 PYPI = "https://pypi.org/simple"
+CONDA = "https://conda.anaconda.org"
 
 _LONGEST_FILE = 1 << 20
 # Variable, tool, whether it stands beside the index instead of replacing it.
@@ -50,7 +51,10 @@ class IndexFacts:
 
     def of(self, tool: str) -> str:
         """The index that `tool` asks."""
-        return next((each.url for each in self.indexes if each.tool == tool and not each.is_extra), PYPI)
+        return next(
+            (each.url for each in self.indexes if each.tool == tool and not each.is_extra),
+            CONDA if tool == "conda" else PYPI,
+        )
 
 
 def read_indexes(machine: Machine, _settings: Settings) -> IndexFacts:
