@@ -57,6 +57,7 @@ _TOLD = frozenset(
 )
 # Every machine's own, and shorter than a name: without a word of their own they would be cut out of other words.
 _NOBODYS = frozenset({"root", "home", "user", "users", "localhost", "opt", "tmp", "var", "mnt", "data", "srv"})
+_SCHEMES = frozenset({"http", "https", "socks4", "socks5", "socks5h"})
 
 
 def report(findings: Iterable[Finding], machine: Machine, settings: Settings, versions: Iterable[str]) -> str:
@@ -79,8 +80,12 @@ def private_of(machine: Machine, settings: Settings) -> Private:
     words = {environment.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME", "COMPUTERNAME")}
     words.add(machine.read("etc/hostname") or "")
     words |= set(re.split(r"[/\\]", environment.get("HOME", "")))
-    proxies = (value for name, value in environment.items() if name.lower().endswith("_proxy"))
-    words |= {urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or "" for proxy in proxies}
+    for name, value in environment.items():
+        if name.lower().endswith("_proxy"):
+            # By its words: what is no address may still name somebody.
+            words |= {
+                word for word in re.findall(r"[\w.-]{3,}", value) if word not in _SCHEMES and not word.isdecimal()
+            }
     built_in = [each for each in settings.endpoints if settings.origins.get(f"endpoints.{each.name}") == BUILT_IN]
     words |= {each.name for each in settings.endpoints} - {each.name for each in built_in}
     addresses = [*(each.url for each in built_in), *(each.url for each in _public_indexes(settings))]

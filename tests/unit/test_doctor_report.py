@@ -63,6 +63,7 @@ def test_a_report_of_a_machine_full_of_secrets_holds_none(tmp_path: Path) -> Non
         "HF_TOKEN": "hf_secretsecret",
         "HF_ENDPOINT": "https://hub.lab.example",
         "HTTPS_PROXY": "http://maria:hunter2@proxy.lab.example:3128",
+        "http_proxy": "http://[inner.lab.example",
         "SSL_CERT_FILE": "/home/maria/lab-ca.pem",
         "PIP_INDEX_URL": "https://maria:hunter2@pypi.lab.example/simple",
         "CUDA_HOME": "/home/maria/cuda",

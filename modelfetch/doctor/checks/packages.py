@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
 
+from modelfetch.config.values import Settings
 from modelfetch.doctor.checks.check import Check, note, well
 from modelfetch.doctor.checks.interpreter import NO_MODELS
 from modelfetch.doctor.facts import Facts
@@ -35,7 +35,7 @@ def check_packages(facts: Facts) -> list[Finding]:
         *_twice(packages),
         *_replaced(packages),
         *_absent(packages),
-        *_in_the_way(packages, facts[Machine].environment),
+        *_in_the_way(packages, facts[Machine].environment, facts[Settings]),
     ]
 
 
@@ -78,8 +78,8 @@ def _absent(packages: PackageFacts) -> Iterator[Finding]:
                 yield note(name, title, advice=f"pip install {package}")
 
 
-def _in_the_way(packages: PackageFacts, environment: Mapping[str, str]) -> Iterator[Finding]:
-    if "hf-xet" in packages.versions and _is_mirror(environment.get("HF_ENDPOINT")) and not _has_no_xet(environment):
+def _in_the_way(packages: PackageFacts, environment: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
+    if "hf-xet" in packages.versions and _is_mirror(environment, settings) and not _has_no_xet(environment):
         yield note(
             "xet",
             "HF_ENDPOINT names a mirror, and hf-xet goes past it to the hosts that Hugging Face names",
@@ -97,9 +97,9 @@ def _in_the_way(packages: PackageFacts, environment: Mapping[str, str]) -> Itera
         )
 
 
-def _is_mirror(endpoint: str | None) -> bool:
-    host = urlsplit(endpoint or "").hostname
-    return host is not None and host != "huggingface.co"
+def _is_mirror(environment: Mapping[str, str], settings: Settings) -> bool:
+    hosts = {endpoint.url for endpoint in settings.endpoints if endpoint.hub == "huggingface"}
+    return bool(environment.get("HF_ENDPOINT")) and "https://huggingface.co" not in hosts
 
 
 def _has_no_xet(environment: Mapping[str, str]) -> bool:
