@@ -123,6 +123,8 @@ class _Engine:
         self._board.stop()
         deadline = time.monotonic() + LEAVE_WITHIN_S
         threads = [lane.thread for lane in self._lanes] + self._helpers
+        # An interruption may come between a thread's making and its start, and what was not started cannot be joined.
+        threads = [thread for thread in threads if thread.is_alive()]
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in threads):

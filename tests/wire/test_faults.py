@@ -6,6 +6,7 @@ A new fault is a line of data in one of the tables.
 from __future__ import annotations
 
 import hashlib
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -173,6 +174,25 @@ def test_an_interrupted_run_costs_only_what_was_not_noted(tmp_path: Path) -> Non
         pulled = pull(given)
         assert contents(pulled) == FILES
         assert hub.bytes_sent(LARGE) <= len(WEIGHTS) + 8 * MIB, first
+
+
+def test_an_interruption_before_a_thread_has_started_is_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name.startswith("lane"):
+            raise KeyboardInterrupt
+        start(thread)
+
+    with FakeHub({REPO: FILES}) as hub:
+        given = settings(tmp_path, endpoint(hub.url))
+        with monkeypatch.context() as changed:
+            changed.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                pull(given)
+        assert contents(pull(given)) == FILES
 
 
 def test_small_files_cost_one_request_each_and_no_metadata_for_each(tmp_path: Path) -> None:
