@@ -84,6 +84,7 @@ def app() -> None:
 
 def main() -> NoReturn:
     """The console script: run the command and exit with the contract's status."""
+    _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -124,4 +125,20 @@ def _run(arguments: list[str]) -> int:
 
 
 def _print_error(text: str, *, prefix: str = "error: ") -> None:
-    click.echo(prefix + text, err=True)
+    from modelfetch.cli._output import printable, unheard
+
+    with unheard():
+        click.echo(printable(prefix + text), err=True)
+
+
+def _open_standard_streams() -> None:
+    """Give what was started without them (`2>&-`) a stdin, stdout and stderr that lead nowhere; otherwise a file of the
+    store would get their numbers, and whoever writes to those would write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as long as the process lives

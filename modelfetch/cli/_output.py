@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -12,11 +15,11 @@ import click
 from modelfetch.redact import redact
 from modelfetch.units import format_bytes, format_duration
 
-__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "printable", "say"]
+__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "printable", "say", "unheard"]
 
 # Beyond what JSON escapes by itself: other controls, signs that turn the direction of a line, halves of pairs.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(document: Any) -> None:
@@ -39,11 +42,24 @@ def printable(text: str) -> str:
     """`text` with control characters shown and not sent, lines and tabs aside: a stranger's text may hold a terminal's
     commands.
     """
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 def say(text: str, *, style: str | None = None) -> None:
     """A line for a person, on stderr. Colour only where stderr is a terminal and NO_COLOR is not set (click sees to
     both).
     """
-    click.secho(redact(text), err=True, fg=style)
+    with unheard():
+        click.secho(printable(redact(text)), err=True, fg=style)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Go on where stderr went away, as a terminal that was closed or a pipe that nobody reads: telling of the work is
+    not the work.
+    """
+    try:
+        yield
+    except OSError:
+        # Elsewhere from now on, or Python complains again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelfetch import events
-from modelfetch.cli._output import say
+from modelfetch.cli._output import say, unheard
 from modelfetch.units import format_bytes, format_duration
 
 LOG_LINE_EVERY_S = 10.0
@@ -44,11 +44,12 @@ class PullProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with unheard():
+                self._bar.close()
 
     def __call__(self, event: events.Event) -> None:
         """The listener."""
-        with self._lock:
+        with self._lock, unheard():
             match event:
                 case events.Progress():
                     self._sent[event.endpoint] += event.advanced

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelfetch import events
+from modelfetch.cli._output import unheard
 from modelfetch.redact import redact
 
 _PROGRESS_EVERY_S = 0.5
@@ -68,4 +69,5 @@ class JsonProgress:
 
 
 def _tell(document: dict[str, Any]) -> None:
-    print(redact(json.dumps(document, ensure_ascii=False)), file=sys.stderr, flush=True)
+    with unheard():
+        print(redact(json.dumps(document, ensure_ascii=False)), file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -67,6 +68,15 @@ def test_killed_at_half_it_goes_on_and_sends_at_most_a_piece_per_lane_twice(tmp_
         assert document["bytes_resumed"] >= before - LANES * PIECE
         assert hub.bytes_sent("model.safetensors") <= len(WEIGHTS) + LANES * PIECE
         assert_nothing_wrong(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["2>&-", "2>/dev/full", "2>/dev/full --progress json", "<&- 2>&-"])
+def test_a_pull_that_nobody_listens_to_is_done_all_the_same(lost: str, tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        environment = {**os.environ, "MODELFETCH_HOME": str(tmp_path), "HF_ENDPOINT": hub.url}
+        command = f"{shlex.quote(sys.executable)} -m modelfetch pull {REPO} --source hf {lost}"
+        done = subprocess.run(["sh", "-c", command], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        assert (Path(done.stdout.strip()) / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_killed_at_random_moments_it_ends_whole(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from modelfetch import cli
+from modelfetch.cli._output import say
 from modelfetch.errors import NotFoundError
 
 
@@ -35,6 +36,19 @@ def test_a_foreseen_failure_ends_with_its_status_and_without_a_traceback(capsys:
     assert printed.err.startswith("error: ")
     assert "hint: " in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_what_a_stranger_wrote_commands_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(arguments: list[str]) -> int:
+        say("licence: \x1b]0;mine\x07")
+        raise NotFoundError(f"`{arguments[0]}`", facts={"answer": "\x1b[2J\u202eno"})
+
+    monkeypatch.setattr(cli, "_run", refuse)
+    cli.run(["own/name"])
+    shown = capsys.readouterr().err
+    assert shown == "licence: \\x1b]0;mine\\x07\nerror: `own/name`\n  answer: \\x1b[2J\\u202eno\n"
 
 
 def test_a_bug_is_called_one_and_shown_whole_on_request(
