@@ -12,7 +12,14 @@ from pathlib import Path
 
 from modelfetch.adopt.candidate import Candidate
 from modelfetch.adopt.report import AdoptedModel
-from modelfetch.adopt.snapshots import Content, content_of, covers, with_earlier, with_revision_of_its_own
+from modelfetch.adopt.snapshots import (
+    Content,
+    content_of,
+    covers,
+    is_part_of,
+    with_earlier,
+    with_revision_of_its_own,
+)
 from modelfetch.adopt.work import Inode, inode_of
 from modelfetch.manifest import Digests, Manifest
 from modelfetch.reference import Reference
@@ -45,6 +52,9 @@ def save(store: Store, candidate: Candidate, digests: Mapping[Inode, Digests]) -
         return AdoptedModel(candidate, known, False, len(here), candidate.size_bytes)
     same_commit = store.records.matching(_reference(content.manifest, content.manifest.commit))
     referred = store.records.matching(_reference(content.manifest, content.manifest.revision))
+    if candidate.commit is None:
+        # The commit is the digest of what was taken: of a part it is another one, and the name is for the whole.
+        referred = [snapshot for snapshot in referred if not is_part_of(snapshot, content)]
     content = with_earlier(content, next((each for each in same_commit if not each.plain), None))
     content = with_revision_of_its_own(content, referred, candidate.asked_at)
     snapshot = store.save(content.manifest, content.paths, whole_listing=content.whole_listing)

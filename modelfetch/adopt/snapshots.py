@@ -39,7 +39,8 @@ def content_of(candidate: Candidate, digests: Mapping[str, Digests]) -> Content 
     if candidate.commit is None:
         commit = content_digest(entries.values())[:40]
         manifest = Manifest(hub, candidate.repo, candidate.revision, commit, tuple(entries.values()))
-        return Content(manifest, frozenset(entries), whole_listing=True) if entries else None
+        whole = len(entries) == len(candidate.files)
+        return Content(manifest, frozenset(entries), whole_listing=whole) if entries else None
     if candidate.listing is None:
         manifest = Manifest(hub, candidate.repo, candidate.revision, candidate.commit, tuple(entries.values()))
         return Content(manifest, frozenset(entries), whole_listing=False) if entries else None
@@ -78,6 +79,12 @@ def with_revision_of_its_own(content: Content, referred: Sequence[Snapshot], ask
     if others and (asked_at is None or asked_at <= max(others)):
         return replace(content, manifest=replace(content.manifest, revision=commit))
     return content
+
+
+def is_part_of(snapshot: Snapshot, content: Content) -> bool:
+    """Whether `content` has all that is in `snapshot`: an adoption before could take only some of the same files."""
+    here = {entry.path: entry.digests for entry in content.manifest.entries if entry.path in content.paths}
+    return all(entry.digests.agree(here.get(entry.path, Digests())) for entry in snapshot.entries)
 
 
 def covers(snapshot: Snapshot, content: Content) -> bool:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -16,7 +17,7 @@ from modelfetch.adopt import Adoption, Hashed, Place, State, Tool, adopt, place_
 from modelfetch.errors import DiskFullError, StoreError, UsageError
 from modelfetch.manifest import Digests, content_digest
 from modelfetch.reference import parse
-from modelfetch.store import Snapshot, Store, files
+from modelfetch.store import Snapshot, Store, adopting, files
 from modelfetch.store.adopting import Hears, NotTaken, Obstacle, Source, take_in
 from modelfetch.store.links import Method, reflink
 from modelfetch.store.views import huggingface, modelscope
@@ -59,6 +60,10 @@ def saved(store: Store, reference: str = "own/name") -> Snapshot:
     snapshot = store.lookup(parse(reference))
     assert snapshot is not None
     return snapshot
+
+
+def _unreadable(*_: object) -> Never:
+    raise adopting._UnreadableError("Input/output error")
 
 
 def count(report: Adoption) -> dict[str, int]:
@@ -305,6 +310,20 @@ class TestNames:
         assert [fate.path.name for fate in report.fates] == ["model.safetensors"]
         adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"))
         assert contents(saved(store, "me/mine").folder) == FILES
+
+    def test_the_name_leads_to_the_whole_after_a_run_that_could_take_a_part(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = write_all(tmp_path / "mine", FILES)
+        with monkeypatch.context() as failing:
+            failing.setattr("modelfetch.store.adopting._hash", _unreadable)
+            adopt(store, [place_at(folder)], name=parse("me/mine"))
+        part = saved(store, "me/mine")
+        assert contents(part.folder) == {path: FILES[path] for path in FILES if path != "model.safetensors"}
+        assert not part.complete
+        adopt(store, [place_at(folder)], name=parse("me/mine"))
+        assert contents(saved(store, "me/mine").folder) == FILES
+        assert saved(store, "me/mine").complete
 
     @pytest.mark.parametrize("names", [[], ["one", "two"]])
     def test_a_name_is_for_exactly_one_model(self, store: Store, tmp_path: Path, names: list[str]) -> None:
