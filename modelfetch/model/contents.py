@@ -9,6 +9,7 @@ from typing import Any
 
 from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.headers import Tensor
+from modelfetch.model.pickles import PickleScan
 
 INDEX = "model.safetensors.index.json"
 POOLING = "_Pooling/config.json"
@@ -52,6 +53,7 @@ class ModelFolder:
     documents: Mapping[str, Any] = field(default_factory=dict)
     safetensors: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
     ggufs: Mapping[str, GgufHeader] = field(default_factory=dict)
+    pickle_scans: Mapping[str, PickleScan] = field(default_factory=dict)
     code: tuple[CodeFile, ...] = ()
     broken: tuple[BrokenFile, ...] = ()
 

@@ -19,12 +19,11 @@ from modelfetch.errors import NotFoundError
 from modelfetch.model.contents import INDEX, PICKLE, POOLING, BrokenFile, CodeFile, ModelFolder
 from modelfetch.model.gguf import GgufHeader, read_gguf
 from modelfetch.model.headers import BrokenHeader, Tensor, read_safetensors, what_it_is_instead
+from modelfetch.model.pickles import PickleScan, scan_pickle
 
 # The longest configurations known, tokenizer_config.json with tens of thousands of added tokens, stay below 10 MB.
 MAX_JSON_BYTES = 32 << 20
 MAX_FILES = 20_000
-# torch.save writes a zip file since 1.6 and a bare pickle before that.
-_PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 _JSON = {
     "config.json",
     "tokenizer_config.json",
@@ -55,16 +54,17 @@ def read_folder(folder: Path, name: str) -> ModelFolder:
     documents = {path: reader.json(path) for path in files if path in _JSON or path.endswith(POOLING)}
     safetensors: dict[str, tuple[Tensor, ...]] = {}
     ggufs: dict[str, GgufHeader] = {}
+    pickles: dict[str, PickleScan] = {}
     for path in files:
         if path.endswith(".safetensors") and (tensors := reader.header(path, read_safetensors)) is not None:
             safetensors[path] = tensors
         if path.endswith(".gguf") and (header := reader.header(path, read_gguf)) is not None:
             ggufs[path] = header
-        if PICKLE.fullmatch(path):
-            reader.check_pickle(path)
+        if PICKLE.fullmatch(path) and (scan := reader.header(path, scan_pickle)) is not None:
+            pickles[path] = scan
     reader.check_index(documents.get(INDEX), safetensors)
     code = tuple(_read_code(folder, path) for path, size in files.items() if path.endswith(".py") and size >= 0)
-    return ModelFolder(name, files, documents, safetensors, ggufs, code, tuple(reader.broken))
+    return ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, tuple(reader.broken))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:
@@ -106,11 +106,6 @@ class _Reader:
         except (BrokenHeader, OSError) as error:
             self._note(path, str(error))
             return None
-
-    def check_pickle(self, path: str) -> None:
-        start = self._start(path, 64)
-        if not start.startswith(_PICKLE_STARTS):
-            self._note(path, what_it_is_instead(start) or "neither a zip file nor a pickle")
 
     def check_index(self, index: Any, shards: Mapping[str, tuple[Tensor, ...]]) -> None:
         """Every weight that the index names is in the shard it names."""

@@ -123,9 +123,32 @@ def choose(
         class_name, kind = _from_auto_map(folder)
     if class_name is None or kind is None:
         return _unknown(folder, known, class_name)
-    if not folder.safetensors and not folder.pickles:
+    return _refuse_weights(folder) or _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+
+
+def _refuse_weights(folder: ModelFolder) -> NotExercised | None:
+    """Why there is nothing to load: no weights, or only pickled ones that name something else than weights."""
+    if folder.safetensors:
+        return None
+    if not folder.pickles:
         return NotExercised("not-exercised", "no weights that transformers loads are in the folder", _PULL)
-    return _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+    for path, scan in folder.pickle_scans.items():
+        if scan.foreign:
+            named = scan.foreign[0]
+            return NotExercised(
+                "unsafe-pickle",
+                f"the pickled weights name `{named}`, which is no weight: reading them could run code",
+                "do not load this file anywhere; look for a revision of the model that has safetensors",
+                {"file": path, "names": ", ".join(scan.foreign[:10])},
+            )
+        if scan.bare:
+            return NotExercised(
+                "bare-pickle",
+                "the weights are a bare pickle, as torch wrote before version 1.6, which is not scanned for code",
+                "look for a revision of the model that has safetensors",
+                {"file": path},
+            )
+    return None
 
 
 def _choose_without_config(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:

@@ -14,6 +14,7 @@ from modelfetch.model.contents import CodeFile, ModelFolder, NotExercised
 from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.headers import Tensor
 from modelfetch.model.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
+from modelfetch.model.pickles import PickleScan
 from modelfetch.model.quantisation import BACKENDS, MODULES
 from modelfetch.model.tables import Tables, read_tables
 
@@ -321,3 +322,28 @@ def test_the_tables_of_the_installed_transformers_are_read_without_importing_it(
 
 def test_tables_that_are_not_where_they_are_looked_for_are_empty(tmp_path: Path) -> None:
     assert read_tables(tmp_path) == Tables()
+
+
+PICKLED: dict[str, Any] = {"files": {"pytorch_model.bin": 200}, "safetensors": {}}
+
+
+def test_a_pickle_that_names_only_weights_is_loaded_where_there_is_nothing_else() -> None:
+    here = folder(llama(), **PICKLED, pickle_scans={"pytorch_model.bin": PickleScan()})
+    assert exercised(here).weights == "pickle"
+
+
+def test_a_pickle_that_names_anything_else_is_refused_by_that_name() -> None:
+    here = folder(llama(), **PICKLED, pickle_scans={"pytorch_model.bin": PickleScan(("os.system", "eval"))})
+    why = refused(here)
+    assert (why.check, why.evidence) == ("unsafe-pickle", {"file": "pytorch_model.bin", "names": "os.system, eval"})
+    assert "`os.system`" in why.reason
+
+
+def test_a_bare_pickle_is_refused() -> None:
+    here = folder(llama(), **PICKLED, pickle_scans={"pytorch_model.bin": PickleScan(bare=True)})
+    assert refused(here).check == "bare-pickle"
+
+
+def test_a_pickle_beside_safetensors_is_loaded_by_nobody_and_refuses_nothing() -> None:
+    scans = {"pytorch_model.bin": PickleScan(("os.system",))}
+    assert exercised(folder(llama(), pickle_scans=scans)).weights == "safetensors"

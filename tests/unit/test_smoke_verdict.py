@@ -153,6 +153,10 @@ FAULTS = {
         Verdict.SKIP,
     ),
     "a pickle": Fault(instead(CHAT, replace(PLANNED, pickled=True)), "pickled-weights", Verdict.PASS),
+    "a pickle that is not scanned": Fault((NotExercised("bare-pickle", "old"),), "bare-pickle", Verdict.SKIP),
+    "a pickle that was scanned and names what is no weight": Fault(
+        (NotExercised("unsafe-pickle", "it names `os.system`", "do not load it"),), "unsafe-pickle"
+    ),
     "a pickle that names what is no weight": Fault(
         instead(
             CHAT, Raised("load", "UnpicklingError", "… Trying to load unsupported GLOBAL posix.system whose module …")

@@ -79,6 +79,7 @@ def _options(exercise: Exercise, dtype: str) -> dict[str, Any]:
         options["gguf_file"] = exercise.gguf_file
     else:
         options["use_safetensors"] = exercise.weights == "safetensors"
+        options["weights_only"] = True
     return options
 
 

@@ -35,7 +35,8 @@ CHECKS = {
     "quantisation-unknown": "transformers does not know how the weights are quantised.",
     "quantisation-backend": "The package that reads these quantised weights is not installed.",
     "gguf": "A GGUF file that transformers cannot read here.",
-    "pickled-weights": "The weights are a pickle; they were read with code execution forbidden.",
+    "pickled-weights": "The weights are a pickle that names only weights; it was read with code execution forbidden.",
+    "bare-pickle": "The weights are a pickle of before torch 1.6, which is not scanned, and so not loaded.",
     "unsafe-pickle": "The weights are a pickle that names something else than weights, which could be code.",
     "no-device": "The device that was asked for is not there.",
     "memory": "The model does not fit into memory.",
@@ -77,7 +78,8 @@ def broken_files(case: Case) -> Iterator[Finding]:
 
 def not_exercised(case: Case) -> Iterator[Finding]:
     for skipped in case.every(NotExercised):
-        yield Finding(skipped.check, Severity.SKIP, skipped.reason, skipped.evidence, skipped.hint)
+        severity = Severity.FAIL if skipped.check == "unsafe-pickle" else Severity.SKIP
+        yield Finding(skipped.check, severity, skipped.reason, skipped.evidence, skipped.hint)
 
 
 def pickled(case: Case) -> Iterator[Finding]:
@@ -86,7 +88,7 @@ def pickled(case: Case) -> Iterator[Finding]:
         yield Finding(
             "pickled-weights",
             Severity.NOTE,
-            "the weights are a pickle, which could hold code; it was read with code execution forbidden",
+            "the weights are a pickle, which could hold code; this one names only weights, and none was run",
             hint="prefer a revision of the model that has safetensors",
         )
 
