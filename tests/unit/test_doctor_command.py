@@ -115,6 +115,16 @@ def test_the_list_names_every_check_and_finding(capsys: pytest.CaptureFixture[st
     assert {name for check in CHECKS for name in (check.name, check.group, *check.finds)} <= words
 
 
+def test_the_page_about_doctor_has_a_row_for_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text(encoding="utf-8")
+    rows = [
+        f"| {check.group} | `{check.name}` | {check.about} | {', '.join(f'`{name}`' for name in check.finds)} |"
+        for check in CHECKS
+    ]
+    assert [row for row in rows if row not in page] == []
+    assert page.count("\n| ") == len(rows) + len(Severity) + 4  # and two heads of two lines each
+
+
 def test_an_unknown_name_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "gpux"]) == 2
     assert "hint: modelfetch doctor --list" in capsys.readouterr().err
