@@ -41,7 +41,7 @@ def fault(error: OSError, path: Path, doing: str) -> ModelfetchError:
     facts: dict[str, object] = {"why": error.strerror or str(error)}
     if isinstance(error.filename, str) and error.filename != str(path):
         facts["at"] = error.filename
-    if error.errno in _NO_ROOM:
+    if is_no_room(error):
         return DiskFullError(
             message,
             facts=facts,
@@ -55,6 +55,11 @@ def fault(error: OSError, path: Path, doing: str) -> ModelfetchError:
     return StoreError(message, facts=facts)
 
 
+def is_no_room(error: OSError) -> bool:
+    """Whether there was no room for what was to be written."""
+    return error.errno in _NO_ROOM
+
+
 def is_of_the_disk(error: OSError) -> bool:
     """Whether this is said of a disk that fails or is full, and of nothing else."""
     return error.errno in _OF_DISKS_ALONE
@@ -66,7 +71,7 @@ def unexpected(error: OSError) -> ModelfetchError | None:
         return None
     if error.filename is not None:
         return fault(error, Path(os.fsdecode(error.filename)), "used")
-    failure = DiskFullError if error.errno in _NO_ROOM else StoreError
+    failure = DiskFullError if is_no_room(error) else StoreError
     return failure(
         "a disk failed in the middle of this",
         facts={"why": error.strerror},

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
-from modelfetch.diskfaults import translated
+from modelfetch.diskfaults import is_no_room, translated
 from modelfetch.prune.looking import look
 from modelfetch.prune.orphans import OrphanFile, as_leftovers
 from modelfetch.prune.picture import Kind, Leftover
@@ -24,7 +25,7 @@ from modelfetch.store.files import file_system_now, remove
 from modelfetch.store.removal import Item
 from modelfetch.store.removing import remove_blobs
 from modelfetch.transfer import needs
-from modelfetch.transfer.owner import Claim, OneLook, claim
+from modelfetch.transfer.owner import Claim, Identity, OneLook, claim
 
 _OWNED = frozenset({Kind.PARTIAL, Kind.SCRATCH, Kind.PULL})
 
@@ -94,7 +95,7 @@ def _remove_leftover(leftover: Leftover, now: float) -> bool:
             remove(leftover.path)
             return True
         watch = OneLook(now, KEPT_FOR_S[leftover.kind])
-        owner = claim(leftover.path, watch)
+        owner = _claim_without_room(leftover.path, watch)
         if not isinstance(owner, Claim):
             return False
         for path in leftover.path.iterdir():
@@ -104,6 +105,20 @@ def _remove_leftover(leftover: Leftover, now: float) -> bool:
         with suppress(OSError):
             leftover.path.rmdir()  # not empty when another process claimed it meanwhile
     return True
+
+
+def _claim_without_room(folder: Path, watch: OneLook) -> Claim | Identity:
+    """`claim`, also on a disk that is so full that the line which says who owns a partial does not fit.
+
+    Nobody who lives owned it a moment ago, or the claim would have said so; and nobody else has room to begin.
+    """
+    try:
+        return claim(folder, watch)
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+    (folder / "data").unlink(missing_ok=True)
+    return claim(folder, watch)
 
 
 def _now(store: Store) -> float:

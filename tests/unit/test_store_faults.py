@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.adopt import adopt, place_at
 from modelfetch.errors import DiskFullError, StoreError
+from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.views import folder
 from modelfetch.verify import verify
-from tests.stored import bring, contents, deliver, digests_of, manifest_of
+from tests.other_tools import write_all
+from tests.stored import bring, contents, dead_partial, deliver, digests_of, manifest_of
 
 FILES = {"config.json": b"{}", "weights.dat": b"w" * 200_000}
 NOBODY = 65534
@@ -178,6 +181,36 @@ def test_a_full_disk_under_a_plain_folder_is_said(small_disk: Path, tmp_path: Pa
     with pytest.raises(DiskFullError):
         deliver(FolderDestination(store, small_disk / "mine"), files, manifest_of(files))
     assert contents(small_disk / "mine") == {}
+
+
+def test_adopting_onto_a_full_disk_is_said_and_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    write_all(tmp_path / "mine", FILES)
+    store = Store.open(small_disk / "home")
+    filler = fill(small_disk)
+    for _ in range(2):
+        with pytest.raises(DiskFullError):
+            adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"), copy=True)
+    assert store.snapshots() == []
+    filler.unlink()
+    adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"), copy=True)
+    snapshot = store.lookup(parse("me/mine"))
+    assert snapshot is not None
+    assert contents(snapshot.folder) == FILES
+
+
+def test_a_full_disk_can_be_pruned(small_disk: Path) -> None:
+    store = Store.open(small_disk / "home")
+    bring(store, FILES)
+    partial = dead_partial(store.partials / ("d" * 64), idle_s=20 * 24 * 60 * 60)
+    fill(small_disk)
+    carry_out(store, look_and_plan(store, Wishes()), Wishes())
+    assert not partial.exists(), "where nothing else may go"
+    fill(small_disk)
+    wishes = Wishes(keep_within_s=0.0)
+    plan = carry_out(store, look_and_plan(store, wishes), wishes)
+    assert plan.freed_bytes == 200_002
+    assert store.snapshots() == []
+    assert bring(store, FILES).paths == frozenset(FILES)
 
 
 def test_links_and_folders_reach_over_two_disks(small_disk: Path, tmp_path: Path) -> None:
