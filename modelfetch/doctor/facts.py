@@ -1,13 +1,16 @@
 """What is known about a machine: one value per kind, read by probes that run at the same time.
 
 - `facts[Kind]` waits for the probe of that kind, so that checks can be plain functions of what they need.
+- Probes read at the same time, and import one after the other.
 - A probe that raises or hangs costs its own facts and nothing else: whoever asks for them gets `NotKnown`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from modelfetch.config.values import Settings
@@ -15,6 +18,10 @@ from modelfetch.doctor.background import Background
 from modelfetch.doctor.machine import Machine
 
 T = TypeVar("T")
+
+# Of two threads that import parts of one package at the same time, Python lets one have half of it: a module's lock is
+# taken before its package's.
+_IMPORTING = threading.Lock()
 
 
 class NotKnown(Exception):
@@ -28,11 +35,15 @@ class NotKnown(Exception):
 
 @dataclass(frozen=True)
 class Probe(Generic[T]):
-    """Reads the facts of one kind. `limit_s` is when it counts as hanging."""
+    """Reads the facts of one kind. `limit_s` is when it counts as hanging.
+
+    `imports` are the modules that `read` imports while it runs, because the first lines must not wait for them.
+    """
 
     kind: type[T]
     read: Callable[[Machine, Settings], T]
     limit_s: float = 5.0
+    imports: tuple[str, ...] = ()
 
 
 class Facts:
@@ -44,7 +55,7 @@ class Facts:
 
     def start(self, probe: Probe[Any], machine: Machine, settings: Settings) -> None:
         """Let `probe` read beside the others."""
-        background = Background(lambda: probe.read(machine, settings), probe.limit_s)
+        background = Background(lambda: _read(probe, machine, settings), probe.limit_s)
         self._probes[probe.kind] = (probe, background)
 
     def __getitem__(self, kind: type[T]) -> T:
@@ -62,6 +73,13 @@ class Facts:
         if not isinstance(value, kind):
             raise LookupError(f"nobody reads {kind.__name__}")
         return value
+
+
+def _read(probe: Probe[T], machine: Machine, settings: Settings) -> T:
+    with _IMPORTING:
+        for name in probe.imports:
+            import_module(name)
+    return probe.read(machine, settings)
 
 
 def _result(probe: Probe[Any], background: Background[Any]) -> object:

@@ -46,14 +46,13 @@ def plan(name: str, machine: Machine, settings: Settings) -> list[Step]:
         UsageError: nothing of this name can be mended by doctor.
         ConfigError: it cannot be mended from here.
     """
-    try:
-        return MENDINGS[name](machine, settings)
-    except KeyError:
+    if name not in MENDINGS:
         raise UsageError(
             f"doctor does not mend `{name}` by itself",
             facts={"expected": "one of " + ", ".join(f"`{each}`" for each in MENDINGS)},
             hint="modelfetch doctor",
-        ) from None
+        )
+    return MENDINGS[name](machine, settings)
 
 
 def _byte_code(machine: Machine, settings: Settings) -> list[Step]:

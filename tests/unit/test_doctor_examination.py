@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,19 @@ def test_the_first_lines_wait_for_nothing_that_takes_long_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_probes_and_checks_import_while_they_run_is_imported_one_after_the_other() -> None:
+    """Imported by two threads at once, a package is half there for one of them."""
+    declared = {name for probe in PROBES for name in probe.imports}
+    imported = {
+        statement.module or ""
+        for part in ("probes", "checks")
+        for file in (REPOSITORY / "modelfetch/doctor" / part).glob("*.py")
+        for function in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(function, ast.FunctionDef)
+        for statement in ast.walk(function)
+        if isinstance(statement, ast.ImportFrom)
+    }
+    ours = {name for name in imported if name.startswith("modelfetch")}
+    assert {"modelfetch.adopt", "modelfetch.http", "modelfetch.store"} <= ours <= declared

@@ -38,19 +38,25 @@ from modelfetch.doctor.probes.torch_files import TorchFacts, read_torch
 # Beyond its own limit a probe gets this for starting and ending a child on a machine that is busy.
 _GRACE_S = 5.0
 
+_HTTP = ("modelfetch.http", "modelfetch.http.client", "modelfetch.http.firewall")
+_STORE = ("modelfetch.store", "modelfetch.store.store")
+_MODELS = tuple(
+    f"modelfetch.model.{name}" for name in ("contents", "folder", "kind", "placement", "quantisation", "tables")
+)
+
 PROBES: tuple[Probe[Any], ...] = (
     Probe(CudaFacts, read_cuda, NATIVE_LIMIT_S + _GRACE_S),
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
-    Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S),
-    Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S),
+    Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S, _HTTP),
+    Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexFacts, read_indexes),
-    Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S),
+    Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HTTP),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
-    Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S),
-    Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S),
-    Probe(QueueFacts, read_queue),
+    Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S, (*_STORE, *_MODELS)),
+    Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S, (*_STORE, "modelfetch.adopt")),
+    Probe(QueueFacts, read_queue, imports=_STORE),
     Probe(LimitFacts, read_limits),
-    Probe(StorageFacts, read_storage),
+    Probe(StorageFacts, read_storage, imports=_STORE),
     Probe(CredentialFacts, read_credentials),
     Probe(HardwareFacts, read_hardware),
     Probe(KernelLogFacts, read_kernel_log),
