@@ -28,9 +28,12 @@ TINY_KINDS = (
     "tokens",
     "question",
     "vision",
+    "image_classifier",
+    "speech",
+    "speech_by_letters",
 )
 # What smoke does not exercise.
-OTHER_KINDS = ("image_classifier",)
+OTHER_KINDS = ("speaker",)
 
 
 def smollm2_folder(target: Path) -> Path:

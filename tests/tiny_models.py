@@ -176,11 +176,36 @@ def image_classifier(target: Path) -> None:
     transformers.ViTForImageClassification(config).save_pretrained(target)
 
 
+def speech(target: Path) -> None:
+    config = transformers.WhisperConfig(
+        vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, num_mel_bins=16, bos_token_id=1,
+        eos_token_id=2, pad_token_id=3, decoder_start_token_id=1,
+    )  # fmt: skip
+    save(transformers.WhisperForConditionalGeneration(config), make_tokenizer(), target)
+    transformers.WhisperFeatureExtractor(feature_size=16).save_pretrained(target)
+
+
+def speech_by_letters(target: Path) -> None:
+    config = transformers.Wav2Vec2Config(**SIZES, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4)
+    save(transformers.Wav2Vec2ForCTC(config), make_tokenizer(), target)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(target)
+
+
+def speaker(target: Path) -> None:
+    config = transformers.SpeechT5Config(
+        vocab_size=VOCABULARY, hidden_size=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, speech_decoder_prenet_units=32,
+        speech_decoder_postnet_units=32, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4,
+    )  # fmt: skip
+    transformers.SpeechT5ForTextToSpeech(config).save_pretrained(target)
+
+
 KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier, reranker,
-        tokens, question, vision, image_classifier,
+        tokens, question, vision, image_classifier, speech, speech_by_letters, speaker,
     )
 }  # fmt: skip
 

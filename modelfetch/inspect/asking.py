@@ -26,7 +26,7 @@ from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.folder import read_folder
 from modelfetch.model.isolation import child_command, child_environment
-from modelfetch.model.kind import TRUST, Exercise, Kind, choose
+from modelfetch.model.kind import SENSES, TRUST, Exercise, Kind, choose
 from modelfetch.model.placement import BASE_LIMIT_S, Wish, time_limit_s
 from modelfetch.model.quantisation import MODULES
 from modelfetch.model.sizes import integer
@@ -116,6 +116,8 @@ def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, per
             f"`{folder.name}` gives no token a probability: it is of the kind {plan.kind.value}",
             hint=f"modelfetch inspect {folder.name} --embed 'one text' --embed 'another'",
         )
+    if questions.embed and plan.kind in SENSES:
+        raise UsageError(f"`{folder.name}` reads no text: it is of the kind {plan.kind.value}")
     if questions.embed and plan.pooling and plan.pooling not in POOLINGS:
         raise UsageError(f"`{folder.name}` pools by `{plan.pooling}`, which inspect does not know")
     return plan

@@ -45,25 +45,31 @@ class Kind(StrEnum):
     CLASSIFIER = "sequence classifier"
     TOKENS = "token classifier"
     QUESTION = "question answering"
+    SPEECH = "speech recognition"
+    IMAGE = "image classifier"
 
 
 GENERATES = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION, Kind.SEQ2SEQ})
+# What is put into these is no text.
+SENSES = frozenset({Kind.SPEECH, Kind.IMAGE})
 
 # Table of transformers -> kind, in the order in which a class that is in several of them is judged.
 _TABLES = {
     "IMAGE_TEXT_TO_TEXT": Kind.VISION,
     "MULTIMODAL_LM": Kind.VISION,
-    "SPEECH_SEQ_2_SEQ": None,
-    "CTC": None,
+    "SPEECH_SEQ_2_SEQ": Kind.SPEECH,
+    "CTC": Kind.SPEECH,
     "SEQ_TO_SEQ_CAUSAL_LM": Kind.SEQ2SEQ,
     "CAUSAL_LM": Kind.BASE,
     "MASKED_LM": Kind.MASKED,
     "SEQUENCE_CLASSIFICATION": Kind.CLASSIFIER,
     "TOKEN_CLASSIFICATION": Kind.TOKENS,
     "QUESTION_ANSWERING": Kind.QUESTION,
+    "IMAGE_CLASSIFICATION": Kind.IMAGE,
     "TEXT_ENCODING": Kind.ENCODER,
     "MODEL": Kind.ENCODER,
 }
+_SPEAKERS = ("TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM")
 _AUTO_CLASSES = {
     Kind.CHAT: "AutoModelForCausalLM",
     Kind.BASE: "AutoModelForCausalLM",
@@ -73,6 +79,8 @@ _AUTO_CLASSES = {
     Kind.CLASSIFIER: "AutoModelForSequenceClassification",
     Kind.TOKENS: "AutoModelForTokenClassification",
     Kind.QUESTION: "AutoModelForQuestionAnswering",
+    Kind.SPEECH: "AutoModelForSpeechSeq2Seq",
+    Kind.IMAGE: "AutoModelForImageClassification",
     Kind.ENCODER: "AutoModel",
 }
 
@@ -264,6 +272,8 @@ def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotE
     config = folder.config
     model_type = str(config.get("model_type", ""))
     evidence = {"model_type": model_type, "architectures": str(config.get("architectures"))}
+    if class_name and any(known.in_table(table, class_name) for table in _SPEAKERS):
+        return NotExercised("not-exercised", f"`{class_name}` makes sound, which nobody here can hear", None, evidence)
     if class_name:
         return NotExercised("not-exercised", f"smoke does not exercise `{class_name}` yet", None, evidence)
     if model_type in known.model_types:

@@ -115,7 +115,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class WeightsScanned:
-    """Every weight was looked at once. `vectors` are the one-dimensional ones: norms and biases."""
+    """Every weight was looked at once. `vectors` are the one-dimensional ones: norms and biases; `norms` are those of
+    them that are called so, because some classes begin with random biases.
+    """
 
     tensors: int
     vectors: int
@@ -123,6 +125,8 @@ class WeightsScanned:
     not_finite: Names = Names()
     huge: Names = Names()
     zero_rows: tuple[ZeroRows, ...] = ()
+    norms: int = 0
+    constant_norms: int = 0
 
 
 @dataclass(frozen=True)

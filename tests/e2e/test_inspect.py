@@ -232,6 +232,7 @@ def test_code_of_a_tokenizer_does_not_run_unasked(tmp_path: Path, capsys: pytest
     [
         ("classifier", {"next": "a"}, "gives no token a probability"),
         ("image_classifier", {"embed": ("a", "b")}, "no tokenizer"),
+        ("speech", {"embed": ("a", "b")}, "reads no text"),
         ("chat", {"embed": ("a bakery", "no such word"), "word": "bakery"}, "stands in the texts 1 times"),
     ],
 )

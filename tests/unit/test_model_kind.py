@@ -29,6 +29,8 @@ KNOWN = Tables(
             "t5": ("T5ForConditionalGeneration",),
         },
         "SPEECH_SEQ_2_SEQ": {"whisper": ("WhisperForConditionalGeneration",)},
+        "CTC": {"wav2vec2": ("Wav2Vec2ForCTC",)},
+        "TEXT_TO_WAVEFORM": {"vits": ("VitsModel",)},
         "IMAGE_TEXT_TO_TEXT": {"llava": ("LlavaForConditionalGeneration",)},
         "IMAGE_CLASSIFICATION": {"vit": ("ViTForImageClassification",)},
         "SEQUENCE_CLASSIFICATION": {"bert": ("BertForSequenceClassification",)},
@@ -98,6 +100,15 @@ KINDS = {
     "tokens": (folder(bert("BertForTokenClassification")), Kind.TOKENS),
     "question": (folder(bert("BertForQuestionAnswering")), Kind.QUESTION),
     "encoder": (folder(bert("BertModel")), Kind.ENCODER),
+    "speech, written": (
+        folder({"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}),
+        Kind.SPEECH,
+    ),
+    "speech, letter by letter": (
+        folder({"architectures": ["Wav2Vec2ForCTC"], "model_type": "wav2vec2"}),
+        Kind.SPEECH,
+    ),
+    "images": (folder({"architectures": ["ViTForImageClassification"], "model_type": "vit"}), Kind.IMAGE),
     "the encoder of an encoder-decoder": (
         folder({"architectures": ["T5EncoderModel"], "model_type": "t5"}),
         Kind.ENCODER,
@@ -145,15 +156,10 @@ REFUSALS = {
         "`owner/base`",
     ),
     "no configuration": (folder(None), "not-exercised", "config.json"),
-    "speech": (
-        folder({"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}),
+    "a model that speaks": (
+        folder({"architectures": ["VitsModel"], "model_type": "vits"}),
         "not-exercised",
-        "WhisperForConditionalGeneration",
-    ),
-    "images": (
-        folder({"architectures": ["ViTForImageClassification"], "model_type": "vit"}),
-        "not-exercised",
-        "ViTForImageClassification",
+        "`VitsModel` makes sound",
     ),
     "a bare model that sees": (
         folder({"architectures": ["ViTModel"], "model_type": "vit"}),

@@ -191,6 +191,9 @@ FAULTS = {
     "a flipped exponent bit": Fault(instead(CHAT, replace(SCANNED, huge=NAME)), "huge-weights"),
     "a hole": Fault(instead(CHAT, replace(SCANNED, zero_rows=(ZeroRows("w", 31, 1536),))), "zero-rows"),
     "norms that nothing trained": Fault(instead(CHAT, replace(SCANNED, constant_vectors=61)), "random-weights"),
+    "norms that nothing trained, beside biases that began at random": Fault(
+        instead(CHAT, replace(SCANNED, norms=40, constant_norms=40)), "random-weights"
+    ),
     "a loss of chance": Fault(instead(CHAT, replace(PREDICTED, loss=10.85)), "random-weights"),
     "a loss that says nothing": Fault(
         instead(CHAT, replace(PREDICTED, loss=10.85, excuse="it may write another language")),

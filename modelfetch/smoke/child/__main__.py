@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from modelfetch.model.child import memory
+from modelfetch.model.kind import Kind
 from modelfetch.model.placement import DoesNotFit, needed_bytes
 from modelfetch.processes import die_with_parent
 from modelfetch.smoke.child.report import Report
@@ -56,12 +57,15 @@ def _work(request: Request, report: Report) -> bool:
     if request.only_place:
         return True
     report(Started("tokenizer"))
-    tokenizer = loading.load_tokenizer(
-        request.folder,
-        exercise.gguf_file,
-        remote_code=exercise.remote_code,
-        trust_remote_code=request.trust_remote_code,
-    )
+    tokenizer = None
+    # Nothing is read aloud to a model that only sees.
+    if exercise.kind is not Kind.IMAGE:
+        tokenizer = loading.load_tokenizer(
+            request.folder,
+            exercise.gguf_file,
+            remote_code=exercise.remote_code,
+            trust_remote_code=request.trust_remote_code,
+        )
     report(Started("load"))
     model_loaded = loading.load_model(request.folder, exercise, placed)
     model = model_loaded.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelfetch.model.kind import GENERATES, Kind
-from modelfetch.smoke.child import heads
+from modelfetch.smoke.child import heads, senses
 from modelfetch.smoke.child.generation import generate
 from modelfetch.smoke.child.prediction import predict
 from modelfetch.smoke.child.report import Report
@@ -23,5 +23,9 @@ def exercise(model: Any, tokenizer: Any, request: Request, report: Report) -> No
         heads.embed(model, tokenizer, request, report)
     elif kind is Kind.CLASSIFIER:
         heads.classify(model, tokenizer, request, report)
+    elif kind is Kind.SPEECH:
+        senses.listen(model, tokenizer, request, report)
+    elif kind is Kind.IMAGE:
+        senses.see(model, report)
     else:
         heads.EXERCISES[kind](model, tokenizer, report)

@@ -21,7 +21,8 @@ _SLICE_ELEMENTS = 1 << 24
 def scan(model: Any) -> WeightsScanned:
     """Numbers that are none, numbers too large, rows of zeros, and norms that nothing ever trained."""
     not_finite, huge, zero_rows = [], [], []
-    tensors = vectors = constant = 0
+    tensors = 0
+    constant: dict[str, bool] = {}
     with torch.inference_mode():
         for name, weight in model.named_parameters():
             if weight.is_meta or not weight.is_floating_point() or not weight.numel():
@@ -36,9 +37,18 @@ def scan(model: Any) -> WeightsScanned:
                 if zeros := _zero_rows(weight):
                     zero_rows.append(ZeroRows(name, zeros, weight.shape[0]))
             elif weight.dim() == 1 and weight.numel() >= MIN_VECTOR_ELEMENTS:
-                vectors += 1
-                constant += bool((weight.float() == weight[0].float()).all())
-    return WeightsScanned(tensors, vectors, constant, names(not_finite), names(huge), tuple(zero_rows[:MAX_EXAMPLES]))
+                constant[name] = bool((weight.float() == weight[0].float()).all())
+    norms = [is_constant for name, is_constant in constant.items() if "norm" in name.lower()]
+    return WeightsScanned(
+        tensors=tensors,
+        vectors=len(constant),
+        constant_vectors=sum(constant.values()),
+        not_finite=names(not_finite),
+        huge=names(huge),
+        zero_rows=tuple(zero_rows[:MAX_EXAMPLES]),
+        norms=len(norms),
+        constant_norms=sum(norms),
+    )
 
 
 def _largest(weight: Any) -> float | None:

@@ -124,6 +124,8 @@ def training(case: Case) -> Iterator[Finding]:
     evidence = {}
     if scanned and scanned.vectors >= MIN_VECTORS and scanned.constant_vectors == scanned.vectors:
         evidence["norms and biases"] = f"all {scanned.vectors} hold one value each, as before any training"
+    elif scanned and scanned.norms >= MIN_VECTORS and scanned.constant_norms == scanned.norms:
+        evidence["norms"] = f"all {scanned.norms} hold one value each, as before any training"
     chance = predicted is not None and predicted.excuse is None and not _better_than_chance(predicted)
     if predicted and chance:
         evidence["loss on plain English"] = f"{predicted.loss:.2f}, chance is {math.log(predicted.vocabulary):.2f}"
