@@ -3,7 +3,8 @@
 The scheduler owns the spans of every file of a transfer and lends them out as leases. It is told of time, never looks
 at it.
 
-- Lowest bytes first, so that hashing follows close behind; a file of at most one piece is one lease and never split.
+- Lowest bytes first, so that hashing follows close behind; a file of at most one piece is one lease and never split,
+  and only so much of such files is on its way at once: they are in memory until they are whole.
 - A lease is as long as its lane needs for about two seconds, and never more than its share of what is left.
 - A lane that finds nothing free takes the back of the lease that would end last, so much of it that both end
   together (half, where it is not known who is faster); when that is too small to share, it races it, if the lease is
@@ -24,6 +25,8 @@ from modelfetch.planning.spans import Span, SpanSet
 # A piece is what an interruption may cost a lane, and the largest file that is fetched into memory as a whole.
 PIECE = 4 << 20
 LONGEST_LEASE = 64 << 20
+# What may be in memory of files that are fetched as a whole, by all lanes together.
+WHOLE_AT_ONCE = 16 * PIECE
 LEASE_S = 2.0
 # Sharing less than this costs more in a new request than it saves.
 SMALLEST_SHARE = 1 << 20
@@ -281,8 +284,9 @@ class Scheduler:
         return bool(self._files)
 
     def _take_free(self, lane: int, endpoint: str, now: float) -> Lease | None:
+        room = WHOLE_AT_ONCE - self._whole_bytes()
         for key, file in self._files.items():
-            if endpoint not in file.endpoints:
+            if endpoint not in file.endpoints or room < file.size <= PIECE:
                 continue
             gap = next(iter(file.free), None)
             if gap is None or (endpoint in file.rangeless and self._is_busy(key, endpoint)):
@@ -304,10 +308,12 @@ class Scheduler:
 
     def _take_over(self, lane: int, endpoint: str, now: float) -> Lease | None:
         """Part of somebody else's lease: the back of it, or the whole rest of it in a race."""
+        room = WHOLE_AT_ONCE - self._whole_bytes()
         candidates = [
             lease
             for lease in self._leases
             if self.is_needed(lease)
+            and not (lease.whole and lease.remaining > room)
             and not self._rivals(lease, Span(lease.first, lease.stop))
             and endpoint in self._files[lease.key].endpoints
             and endpoint not in self._files[lease.key].rangeless
@@ -323,6 +329,9 @@ class Scheduler:
                 start, stop = missing.start, missing.stop
                 return Lease(victim.key, endpoint, lane, start, stop, now, whole=victim.whole, racing=True)
         return None
+
+    def _whole_bytes(self) -> int:
+        return sum(self._files[lease.key].size for lease in self._leases if lease.whole and lease.key in self._files)
 
     def _eta(self, lease: Lease, now: float) -> float:
         """The lease's own, or, before anything came of it, what is to be expected of its lane."""

@@ -51,7 +51,7 @@ class Announced:
             self._needs.add(digests.sha256)
         self.inner.publish(entry, data, digests, pieces)
 
-    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+    def publish_bytes(self, entry: Entry, content: bytes | memoryview, digests: Digests) -> None:
         if digests.sha256:
             self._needs.add(digests.sha256)
         self.inner.publish_bytes(entry, content, digests)

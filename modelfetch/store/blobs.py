@@ -122,7 +122,7 @@ class Blobs:
         self.pieces.keep(pieces)
         return final
 
-    def publish_bytes(self, content: bytes, digests: Digests) -> Path:
+    def publish_bytes(self, content: bytes | memoryview, digests: Digests) -> Path:
         """`publish` for a small file in memory."""
         final = self.path(_name(digests))
         with translated(final, "published"):

@@ -47,7 +47,7 @@ class Destination(Protocol):
         The caller has verified exactly these bytes, and nothing has `data` open for writing any more.
         """
 
-    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+    def publish_bytes(self, entry: Entry, content: bytes | memoryview, digests: Digests) -> None:
         """`publish` for verified bytes in memory."""
 
     def finish(self, manifest: Manifest, paths: frozenset[str]) -> Snapshot:
@@ -89,7 +89,7 @@ class StoreDestination:
     ) -> None:
         self._store.publish(data, digests, pieces)
 
-    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:  # noqa: ARG002 - a blob has no path
+    def publish_bytes(self, entry: Entry, content: bytes | memoryview, digests: Digests) -> None:  # noqa: ARG002 - a blob has no path
         self._store.publish_bytes(content, digests)
 
     def finish(self, manifest: Manifest, paths: frozenset[str]) -> Snapshot:

@@ -71,7 +71,7 @@ def publish(complete: Path, final: Path) -> None:
     fsync_folder(final.parent)
 
 
-def write_temporary(content: bytes, temporary: Path, *, mode: int = 0o666) -> None:
+def write_temporary(content: bytes | memoryview, temporary: Path, *, mode: int = 0o666) -> None:
     """Write a file that nobody else has the name of; `mode` is cut down by the umask."""
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:

@@ -66,7 +66,7 @@ class FolderDestination:
         self._tree.put(entry.path, data, digests)
         self._tree.pieces.keep(pieces)
 
-    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+    def publish_bytes(self, entry: Entry, content: bytes | memoryview, digests: Digests) -> None:
         temporary = self._tree.temporary()
         try:
             with translated(self._tree.root / entry.path, "written"):

@@ -103,7 +103,7 @@ class Store:
         """Move a verified file in, or drop it when the blob is here already. See `Blobs.publish`."""
         return self.blobs.publish(data, digests, pieces)
 
-    def publish_bytes(self, content: bytes, digests: Digests) -> Path:
+    def publish_bytes(self, content: bytes | memoryview, digests: Digests) -> Path:
         """`publish` for verified bytes in memory."""
         return self.blobs.publish_bytes(content, digests)
 

@@ -57,7 +57,7 @@ class Landing(Protocol):
     def publish(self, entry: Entry, data: Path, digests: Digests, pieces: Pieces | None = None) -> None:
         """Take the file `data`, which nobody writes to any more."""
 
-    def publish_bytes(self, entry: Entry, content: bytes, digests: Digests) -> None:
+    def publish_bytes(self, entry: Entry, content: bytes | memoryview, digests: Digests) -> None:
         """Take a small file's content."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from modelfetch.planning.scheduler import LONGEST_LEASE, PIECE, SMALLEST_SHARE, Lease, Scheduler
+from modelfetch.planning.scheduler import LONGEST_LEASE, PIECE, SMALLEST_SHARE, WHOLE_AT_ONCE, Lease, Scheduler
 from modelfetch.planning.spans import Span, SpanSet
 from tests.unit.planning.scheduler_machine import Transfer, shrink
 
@@ -93,6 +93,21 @@ def test_a_file_of_one_piece_is_raced_as_a_whole() -> None:
     racer = take(scheduler, 1, LATE)
     assert racer.racing
     assert span_of(racer) == Span(0, PIECE)
+
+
+def test_only_so_much_of_files_in_memory_is_lent_at_once() -> None:
+    scheduler = Scheduler()
+    most = WHOLE_AT_ONCE // PIECE
+    for number in range(most + 1):
+        scheduler.add(f"{number}", PIECE, ["a"])
+    leases = [take(scheduler, lane) for lane in range(most)]
+    assert scheduler.take(most, "a", 0.0) is None
+    assert scheduler.take(most, "a", LATE) is None  # nor for a race
+    scheduler.add("large", 9 * PIECE, ["a"])
+    assert take(scheduler, most).key == "large"
+    scheduler.land(leases[0], Span(0, PIECE))
+    scheduler.remove(leases[0].key)
+    assert take(scheduler, most + 1).key == f"{most}"
 
 
 def test_a_file_in_memory_is_needed_until_it_has_landed() -> None:
