@@ -4,17 +4,22 @@
   redirect or a `Link: next` leads.
 - It never travels over plain http, unless the host is this machine.
 - A redirect may not leave http and https, carry user information, or step down from https to http.
+- What a Location may not hold and is harmless, a space or a letter beyond ASCII, is escaped, as browsers do.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from modelfetch.config import may_carry_token, origin_of
 from modelfetch.planning.retry import Fault, FaultError, Kind
 from modelfetch.redact import redact_url
+
+# Control characters may stand, to be refused below.
+_MAY_STAND = string.punctuation + "".join(map(chr, [*range(32), 127]))
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ def redirect_target(url: str, location: str | None) -> str:
     if not location:
         raise FaultError(Fault(Kind.REDIRECT, "no Location"))
     try:
-        target = urljoin(url, location)
+        # What a header holds was read as Latin-1, whatever it was; its bytes are what counts.
+        target = urljoin(url, quote(location.strip(" "), safe=_MAY_STAND, encoding="latin-1"))
         parts = urlsplit(target)
         parts.port  # noqa: B018 - reading it is what checks it
     except ValueError as error:

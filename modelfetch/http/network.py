@@ -39,11 +39,20 @@ class Network:
         return context
 
     def proxy_for(self, origin: str) -> str | None:
-        """The proxy URL for `origin`, None where it is reached directly."""
+        """The proxy URL for `origin`, None where it is reached directly.
+
+        Raises:
+            FaultError: PROXY, because the environment holds no address.
+        """
         parts = urlsplit(origin)
         if is_loopback(origin) or proxy_bypass_environment(parts.netloc, self._proxies):
             return None
-        return self._proxies.get(parts.scheme) or self._proxies.get("all")
+        proxy = self._proxies.get(parts.scheme) or self._proxies.get("all")
+        try:
+            urlsplit(proxy or "").port  # noqa: B018 - reading it is what checks it
+        except ValueError as error:
+            raise FaultError(Fault(Kind.PROXY, "its address in the environment is none")) from error
+        return proxy
 
     def is_relayed(self, origin: str) -> bool:
         """Whether requests to `origin` go to an HTTP proxy in absolute form (plain http through a plain proxy)."""
@@ -75,6 +84,10 @@ class Network:
             if parts.scheme == "https":
                 connected = self._tls.wrap_socket(connected, server_hostname=host)
             connected.settimeout(timeout_s)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            # What a link that breaks, or is broken, does to a handshake; nobody refused anything.
+            connected.close()
+            raise FaultError(Fault(Kind.CONNECT, f"{host}: closed during the TLS handshake")) from error
         except (ssl.SSLError, ssl.CertificateError) as error:
             connected.close()
             raise FaultError(Fault(Kind.TLS, f"{host}: {_reason(error)}")) from error

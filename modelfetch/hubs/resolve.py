@@ -33,6 +33,7 @@ from modelfetch.planning.retry import FaultError
 from modelfetch.reference import Reference
 
 GRACE_S = 1.5
+_OTHER_ENDPOINT = "modelfetch doctor says what is wrong with the network; a mirror is chosen with --endpoint NAME|URL"
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,9 @@ def _ask(
 
 
 def _unusable(endpoint: Endpoint, error: FaultError) -> NoSourceError:
-    return NoSourceError(f"`{endpoint.name}` cannot be used: {error.fault}", facts={"from": endpoint.url})
+    return NoSourceError(
+        f"`{endpoint.name}` cannot be used: {error.fault}", facts={"from": endpoint.url}, hint=_OTHER_ENDPOINT
+    )
 
 
 def nobody(
@@ -223,5 +226,5 @@ def nobody(
     return NoSourceError(
         f"no endpoint can be reached for `{reference}`",
         facts=facts,
-        hint="modelfetch doctor says what is wrong with the network; a mirror is chosen with --endpoint NAME|URL",
+        hint=_OTHER_ENDPOINT,
     )

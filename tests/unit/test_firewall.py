@@ -95,6 +95,8 @@ def test_a_credential_is_not_shown() -> None:
         ("http://a.example/x", "http://b.example:8080/z", "http://b.example:8080/z"),
         ("https://a.example/x", "HTTPS://b.example/z", "https://b.example/z"),
         ("http://a.example/x", "HTTPS://b.example/z", "HTTPS://b.example/z"),
+        ("https://a.example/x", "https://b.example/z z?a=%20+b", "https://b.example/z%20z?a=%20+b"),
+        ("https://a.example/x", "/模".encode().decode("latin-1"), "https://a.example/%E6%A8%A1"),
     ],
 )
 def test_a_redirect_to_http_or_https_is_followed(url: str, location: str, target: str) -> None:
@@ -119,7 +121,6 @@ def test_a_redirect_to_http_or_https_is_followed(url: str, location: str, target
         ("https://a.example/x", "https://b.example:port/z", "malformed"),
         ("https://a.example/x", "https://b.example:99999/z", "malformed"),
         ("https://a.example/x", "https://[b.example/z", "malformed"),
-        ("https://a.example/x", "https://b.example/z z", "control characters"),
         ("https://a.example/x", "http://b.example/\r\nX-Evil: 1", "control characters"),
         ("http://a.example/x", "https://b.example/\r\nX-Evil: 1", "control characters"),
         ("http://a.example/x", "https://b.example/\x00", "control characters"),

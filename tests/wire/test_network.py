@@ -148,6 +148,23 @@ def test_the_systems_trust_counts(serve: Start, certificate: Path, monkeypatch: 
     assert get(f"https://localhost:{server.port}/").body == b"{}"
 
 
+def test_a_handshake_that_breaks_off_is_no_refusal(serve: Start) -> None:
+    def break_off(connection: socket.socket, _: list[bytes]) -> None:
+        connection.recv(1 << 16)
+
+    with pytest.raises(FaultError) as raised:
+        get(f"https://127.0.0.1:{serve(break_off).port}/")
+    assert raised.value.fault.kind is Kind.CONNECT
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:notaport", "http://[::1", "socks5://127.0.0.1:99999"])
+def test_a_proxy_that_is_no_address_is_a_fault_of_the_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(FaultError) as raised:
+        get("http://hub.example/")
+    assert raised.value.fault.kind is Kind.PROXY
+
+
 def test_https_goes_through_an_http_proxy_as_a_tunnel(
     serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
