@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 
@@ -26,8 +25,8 @@ def listen(model: Any, tokenizer: Any, request: Request, report: Report) -> None
         request.folder, local_files_only=True, trust_remote_code=request.exercise.remote_code
     )
     rate = int(extractor.sampling_rate)
-    moments = np.arange(rate, dtype=np.float32) / rate
-    steady, rising = (np.sin(2 * np.pi * 440 * moments**power).astype(np.float32) / 2 for power in (1, 2))
+    moments = torch.arange(rate) / rate
+    steady, rising = (torch.sin(2 * torch.pi * 440 * moments**power).numpy() / 2 for power in (1, 2))
     one, other = (_heard(extractor, tone, rate, model) for tone in (steady, rising))
     if model.can_generate():
         encoder = model.get_encoder()
