@@ -23,6 +23,8 @@ from modelfetch.planning.retry import Action, Fault, FaultError, Kind, asked_wai
 MAX_REDIRECTS = 8
 # A listing of 100,000 files is about 30 MB.
 MAX_DOCUMENT_BYTES = 64 << 20
+# Such a listing holds about a million values. Empty lists in 60 MB of text would be 20 million, and take 1.5 GB.
+MAX_VALUES = 2_000_000
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -39,10 +41,12 @@ class Answer:
         """The document in the body.
 
         Raises:
-            FaultError: it is a web page, or not JSON.
+            FaultError: it is a web page, or not JSON, or what only takes up memory.
         """
         if "html" in self.headers.get("content-type", "").lower():
             raise FaultError(Fault(Kind.PORTAL))
+        if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise FaultError(Fault(Kind.MALFORMED, "more values than any listing has"))
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelfetch.http import Network, Session
+from modelfetch.http import Answer, Network, Session
 from modelfetch.planning.retry import FaultError, Kind
 from tests.raw_server import Server, head
 
@@ -107,6 +107,12 @@ def test_several_headers_that_are_one_list_are_read_as_one(session: Session) -> 
     links = b'Link: </2>; rel="next"\r\nLink: </x>; rel="xet-auth"\r\n'
     with sends(OK.replace(b"Content-Length", links + b"Content-Length")) as server:
         assert session.open(server.url, {}).headers["link"] == '</2>; rel="next", </x>; rel="xet-auth"'
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 5_000_000 + b"[]]", b"[" + b"{}," * 5_000_000 + b"1]"])
+def test_a_document_that_only_takes_up_memory_is_not_read(body: bytes) -> None:
+    with pytest.raises(FaultError, match="more values"):
+        Answer(200, {}, body, "http://hub.example/").json()
 
 
 def test_only_a_few_connections_are_kept() -> None:
