@@ -36,8 +36,13 @@ def times(result: SmokeResult) -> list[Bar]:
     writing = 0.0
     if facts.decode_tokens_per_s and facts.new_tokens:
         writing = (facts.new_tokens - 1) / facts.decode_tokens_per_s
-    parts = {"loading": facts.load_s, "first token": facts.first_token_s or 0.0, "writing": writing}
-    parts["imports, checks and the rest"] = max(0.0, facts.seconds - sum(parts.values()))
+    parts = {
+        "imports": facts.import_s or 0.0,
+        "loading": facts.load_s,
+        "first token": facts.first_token_s or 0.0,
+        "writing": writing,
+    }
+    parts["checks and the rest"] = max(0.0, facts.seconds - sum(parts.values()))
     return [Bar(label, value, f"{value:.1f} s") for label, value in parts.items() if value > 0]
 
 

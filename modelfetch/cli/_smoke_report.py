@@ -119,6 +119,9 @@ def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.device is not None:
         yield "device", f"{_device(facts.device)}: {facts.device_reason} ({facts.device_name})"
         yield "type", f"{facts.dtype}: {facts.dtype_reason}"
+    if facts.import_s is not None and facts.byte_code is False:
+        why = "each time: Python keeps no byte code of torch; python -m compileall writes it once"
+        yield "imports", f"{format_duration(facts.import_s)} {why}"
     if facts.load_s is None and facts.parameters is not None:
         yield "made for", f"{facts.parameters / 1e6:,.1f} M parameters ({facts.class_name}), by the headers alone"
     if facts.load_s is not None and facts.parameters is not None:

@@ -80,10 +80,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Stack:
-    """The software that ran the model."""
+    """The software that ran the model, and how long it took to import; without `byte_code` it takes that every time."""
 
     versions: Mapping[str, str]
     threads: int
+    import_s: float | None = None
+    byte_code: bool = True
 
 
 @dataclass(frozen=True)

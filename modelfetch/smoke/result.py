@@ -90,6 +90,8 @@ class Facts:
     dtype_reason: str | None = None
     attention: str | None = None
     threads: int | None = None
+    import_s: float | None = None
+    byte_code: bool | None = None
     load_s: float | None = None
     first_token_s: float | None = None
     prefill_tokens_per_s: float | None = None
@@ -185,6 +187,8 @@ def _facts(case: Case) -> Facts:
         dtype_reason=placed.dtype_reason if placed else None,
         attention=loaded.attention if loaded else None,
         threads=stack.threads if stack else None,
+        import_s=stack.import_s if stack else None,
+        byte_code=stack.byte_code if stack else None,
         load_s=loaded.seconds if loaded else None,
         first_token_s=generated.first_token_s if generated else None,
         prefill_tokens_per_s=_speed(generated.prompt_tokens, generated.first_token_s) if generated else None,

@@ -21,7 +21,7 @@ from modelfetch.store import Snapshot, Store
 from modelfetch.units import format_bytes
 from tests.conftest import safetensors_bytes
 from tests.stored import bring
-from tests.unit.test_smoke_verdict import CHAT, ENDED, FAULTS, GENERATED, SUBJECT, instead
+from tests.unit.test_smoke_verdict import CHAT, ENDED, FAULTS, GENERATED, STACK, SUBJECT, instead
 
 BROKEN = {
     "config.json": b'{"model_type": "llama"}',
@@ -280,3 +280,11 @@ def test_a_plan_prints_the_sum_and_ends_with_10_where_it_does_not_fit() -> None:
 def test_a_plan_of_what_is_not_exercised_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["smoke", "--plan", str(write(tmp_path, DIFFUSERS))]) == 0
     assert capsys.readouterr().out.startswith(f"SKIP  {tmp_path}\n\n  a diffusers pipeline")
+
+
+def test_byte_code_that_is_not_kept_is_said_where_it_costs_time() -> None:
+    told = render(make_result(SUBJECT, instead(CHAT, replace(STACK, import_s=31.0, byte_code=False))))
+    assert (
+        "  imports   31.0 s each time: Python keeps no byte code of torch; python -m compileall writes it once" in told
+    )
+    assert "byte code" not in render(make_result(SUBJECT, CHAT))

@@ -75,8 +75,8 @@ def test_a_page_shows_verdict_conversation_and_numbers() -> None:
         "2026-11-22 10:00 UTC",
     ):
         assert text in shown
-    # Four parts of the time, three sizes and two losses; each of the latter on a bar of its own.
-    assert shown.count("<rect") == 4 + 2 * 3 + 2 * 2
+    # Five parts of the time, three sizes and two losses; each of the latter on a bar of its own.
+    assert shown.count("<rect") == 5 + 2 * 3 + 2 * 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -46,7 +46,7 @@ SUBJECT = Subject("owner/name", "/models/name", "0" * 40)
 
 PLANNED = Planned(Kind.CHAT, "LlamaForCausalLM", 269_060_552)
 HEADERS = HeadersRead(6, 272)
-STACK = Stack({"torch": "2.13.0+cpu"}, 2)
+STACK = Stack({"torch": "2.13.0+cpu"}, 2, 3.0)
 PLACED = Placed("cpu", "a CPU", "this torch was built without CUDA", "float32", "the CPU is exact and fastest in it")
 LOADED = Loaded("LlamaForCausalLM", "sdpa", 0.5, 134_515_008, 49_152)
 SCANNED = WeightsScanned(272, 61, 0)

@@ -36,12 +36,13 @@ def main() -> None:
 def _work(request: Request, report: Report) -> bool:
     """Load and exercise; False where there was no place to do it, which is reported already."""
     report(Started("import"))
+    started = time.perf_counter()
     # Here and not above: when the import itself fails or is slow, that is an observation.
     from modelfetch.model.child import loading, machine
     from modelfetch.smoke.child import exercises, loaded, weights
 
     threads = machine.prepare()
-    report(Stack(machine.versions(), threads))
+    report(Stack(machine.versions(), threads, time.perf_counter() - started, machine.has_byte_code()))
     level, exercise = request.level, request.exercise
     if not request.only_place and exercise.has_structure:
         # Before memory is looked at: what the class lacks shows where the weights do not fit, too.
