@@ -2,6 +2,7 @@
 
 - No room, a quota or a file-size limit is DiskFullError: what was fetched is kept.
 - No permission, or a file system mounted read-only, is StoreError with the owner's name and the command that mends it.
+- Too many open files is StoreError with what allows more.
 - Anything else is StoreError with what the system said.
 - What only a disk says is the disk's doing wherever it comes up, also where nobody expected it.
 """
@@ -49,6 +50,8 @@ def fault(error: OSError, path: Path, doing: str) -> ModelfetchError:
         )
     if error.errno == errno.EROFS:
         return StoreError(message, facts=facts, hint="set MODELFETCH_HOME to a folder on a disk that can be written to")
+    if error.errno == errno.EMFILE:
+        return StoreError(message, facts=facts, hint="ulimit -n 1024 allows more; --connections 2 needs fewer")
     if error.errno in _NOT_ALLOWED:
         held = _nearest_existing(path)
         return StoreError(message, facts=facts | {"owner": _owner(held)}, hint=f'sudo chown -R "$(id -un)" "{held}"')

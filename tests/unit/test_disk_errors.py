@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfetch.diskfaults import unexpected
+from modelfetch.diskfaults import fault, unexpected
 from modelfetch.errors import DiskFullError, StoreError
 from modelfetch.reference import parse
 from modelfetch.store import Store
@@ -37,6 +37,12 @@ def test_an_error_that_only_disks_have_is_the_disks(number: int, kind: type[Exce
     assert isinstance(said, kind)
     assert said.facts["why"] == os.strerror(number)
     assert ("/some/file" in said.message) == named
+
+
+def test_too_many_open_files_are_no_fault_of_the_disk_and_have_a_hint() -> None:
+    said = fault(OSError(errno.EMFILE, os.strerror(errno.EMFILE)), Path("/some/file"), "written")
+    assert isinstance(said, StoreError)
+    assert "ulimit -n" in str(said.hint)
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file", "x"), OSError("words alone")])
