@@ -16,6 +16,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 PRESUMED_DEAD_S = 30.0
@@ -41,6 +42,7 @@ class Identity:
 _UNKNOWN = Identity("", "", 0, "")
 
 
+@cache
 def boot_id() -> str:
     """What changes when this machine is restarted; empty where the system does not tell (then nothing unsynced is
     trusted).
