@@ -18,6 +18,8 @@ from modelfetch.config import may_carry_token, origin_of
 from modelfetch.planning.retry import Fault, FaultError, Kind
 from modelfetch.redact import redact_url
 
+# Servers take no longer one, and searching what is endless for secrets takes minutes.
+_LONGEST_LOCATION = 8192
 # Control characters may stand, to be refused below.
 _MAY_STAND = string.punctuation + "".join(map(chr, [*range(32), 127]))
 
@@ -45,6 +47,8 @@ def redirect_target(url: str, location: str | None) -> str:
     """
     if not location:
         raise FaultError(Fault(Kind.REDIRECT, "no Location"))
+    if len(location) > _LONGEST_LOCATION:
+        raise FaultError(Fault(Kind.REDIRECT, f"a Location of {len(location)} characters"))
     try:
         # What a header holds was read as Latin-1, whatever it was; its bytes are what counts.
         target = urljoin(url, quote(location.strip(" "), safe=_MAY_STAND, encoding="latin-1"))

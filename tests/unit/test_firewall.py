@@ -108,6 +108,7 @@ def test_a_redirect_to_http_or_https_is_followed(url: str, location: str, target
     [
         ("https://a.example/x", None, "no Location"),
         ("https://a.example/x", "", "no Location"),
+        ("https://a.example/x", "ftp://" + "-" * 60000, "60006 characters"),
         ("https://a.example/x", "file:///etc/passwd", "leads to"),
         ("https://a.example/x", "ftp://b.example/z", "leads to"),
         ("https://a.example/x", "javascript:alert(1)", "leads to"),
