@@ -13,12 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from modelfetch.adopt import adopt, place_at
 from modelfetch.manifest import Manifest
 from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import Reference
-from modelfetch.store import Store
+from modelfetch.store import Snapshot, Store
 from modelfetch.store.files import files_below
+from modelfetch.store.views import folder, huggingface
 from modelfetch.verify import verify
+from tests.other_tools import huggingface_cache, write
 from tests.stored import bring, contents, digests_of, manifest_of
 
 # Few names and few contents, so that bytes are shared, replaced and brought again all the time.
@@ -41,6 +44,8 @@ class Expected:
 
     files: dict[tuple[str, str, str], dict[str, bytes]] = field(default_factory=dict)
     references: dict[tuple[str, str, str | None], str] = field(default_factory=dict)
+    # What a plain folder of the user's shows at least: files by their paths.
+    shown: dict[str, bytes] = field(default_factory=dict)
 
     def needed(self) -> set[bytes]:
         return {content for files in self.files.values() for content in files.values()}
@@ -74,18 +79,57 @@ class StoreMachine(RuleBasedStateMachine):
         self.expected.references[hub, repo, revision] = commit
         self.damaged -= set(files.values())
 
+    @precondition(lambda self: self._whole())
+    @rule(data=st.data())
+    def link(self, data: st.DataObject) -> None:
+        """Into the user's folder: what another model has put there stays, but for the names that both have."""
+        key = data.draw(st.sampled_from(sorted(self._whole())))
+        folder.link(self.store, self._snapshot(key), self.folder / "shown")
+        self.expected.shown |= self.expected.files[key]
+
+    @precondition(lambda self: self.expected.shown)
+    @rule(data=st.data())
+    def take_from_the_view(self, data: st.DataObject) -> None:
+        path = data.draw(st.sampled_from(sorted(self.expected.shown)))
+        (self.folder / "shown" / path).unlink()
+        del self.expected.shown[path]
+
+    @precondition(lambda self: self._whole())
+    @rule(data=st.data())
+    def link_and_unlink_a_cache(self, data: st.DataObject) -> None:
+        """Hugging Face's cache shows what is linked there, and nothing when that is taken away again."""
+        key = data.draw(st.sampled_from(sorted(self._whole())))
+        cache = self.folder / "cache"
+        shown = huggingface.link(self.store, self._snapshot(key), cache)
+        assert contents(shown.folder).items() >= self.expected.files[key].items()
+        shutil.rmtree(cache)
+
+    @rule(commit=COMMITS)
+    def adopt(self, commit: str) -> None:
+        """From another tool's cache, which must not change."""
+        files = {path: content for path, content in LISTINGS[commit].items() if content}
+        theirs = self.folder / "theirs"
+        huggingface_cache(theirs, files, repo="owner/adopted", commit=commit, branch=None)
+        report = adopt(self.store, [place_at(theirs)])
+        assert report.ok
+        shown = theirs / "models--owner--adopted/snapshots" / commit
+        assert contents(shown) == files
+        shutil.rmtree(theirs)
+        self.expected.files.setdefault(("huggingface", "owner/adopted", commit), {}).update(files)
+        self.damaged -= set(files.values())
+
+    @rule()
+    def spoil_the_lists_of_pieces(self) -> None:
+        for sha256, _ in self.store.blobs.sizes():
+            write(self.store.blobs.root / "pieces" / sha256[:2] / sha256, b"modelfetch-pieces 1 4194304 7 00000000\nx")
+
     @precondition(lambda self: self.expected.files)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         hub, repo, commit = data.draw(st.sampled_from(sorted(self.expected.files)))
-        snapshots = [
-            snapshot
-            for snapshot in self.store.snapshots()
-            if (snapshot.manifest.hub, snapshot.manifest.repo, snapshot.manifest.commit) == (hub, repo, commit)
-        ]
-        assert len(snapshots) == 1
+        going = self._snapshot((hub, repo, commit))
         before = self.expected.needed()
-        removal = self.store.remove(*snapshots, dry_run=False)
+        removal = self.store.remove(going, dry_run=False)
         del self.expected.files[hub, repo, commit]
         self.expected.references = {
             name: target
@@ -99,13 +143,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(models=st.booleans())
     def prune(self, models: bool) -> None:
         """A year later, what nobody needs; with `models`, all of these too."""
-        wishes = Wishes(keep_within_s=0.0 if models else None)
+        wishes = Wishes(keep_within_s=0.0 if models else None, also_views=models)
         now = time.time() + 365 * 24 * 60 * 60
         done = carry_out(self.store, look_and_plan(self.store, wishes, now=now), wishes, now=now)
         assert look_and_plan(self.store, wishes, now=now).goes == ()
         if models:
             assert len(done.snapshots) == len(self.expected.files)
-            self.expected = Expected()
+            self.expected = Expected(shown=self.expected.shown)
             self.damaged.clear()
             left = {path.relative_to(self.store.home).as_posix() for path in files_below(self.store.home)}
             assert left == {"store-version"}
@@ -126,7 +170,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def lose_every_hint(self) -> None:
-        for kind in ("verified", "git-sha1"):
+        for kind in ("verified", "git-sha1", "pieces"):
             shutil.rmtree(self.store.blobs.root / kind, ignore_errors=True)
 
     @rule()
@@ -175,11 +219,31 @@ class StoreMachine(RuleBasedStateMachine):
         needed = {digests_of(content).sha256 for content in self.expected.needed()}
         assert {sha256 for sha256, _ in self.store.blobs.sizes()} <= needed
 
+    @invariant()
+    def a_folder_shows_what_was_linked_and_is_never_taken_away(self) -> None:
+        shown = contents(self.folder / "shown")
+        # A repair makes again what was taken from a view of which some is left, of whichever model it mends.
+        assert shown.keys() >= self.expected.shown.keys()
+        for path, content in shown.items():
+            assert content in [files.get(path) for files in LISTINGS.values()]
+
+    def _whole(self) -> list[tuple[str, str, str]]:
+        """The models without damage."""
+        return [key for key, files in self.expected.files.items() if not self.damaged & set(files.values())]
+
+    def _snapshot(self, key: tuple[str, str, str]) -> Snapshot:
+        [snapshot] = [
+            snapshot
+            for snapshot in self.store.snapshots()
+            if (snapshot.manifest.hub, snapshot.manifest.repo, snapshot.manifest.commit) == key
+        ]
+        return snapshot
+
     def _blob(self, content: bytes) -> Path:
         digest = digests_of(content).sha256
         assert digest is not None
         return self.store.blob(digest)
 
 
-StoreMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestStore = StoreMachine.TestCase
