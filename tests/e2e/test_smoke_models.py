@@ -376,3 +376,10 @@ def test_a_test_that_ends_after_loading_exercises_nothing(tmp_path: Path) -> Non
     result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(level=Level.LOAD, allow_random=True))
     assert (result.verdict, result.findings, result.spoken) == (Verdict.PASS, (), None)
     assert result.facts.peak_process_bytes
+
+
+def test_weights_that_are_packed_have_no_structure_before_they_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / smollm2_gguf().name).symlink_to(smollm2_gguf())
+    result = smoke(tmp_path, SmokeOptions(level=Level.STRUCTURE))
+    assert (result.verdict, checks(result)) == (Verdict.SKIP, {"not-exercised"})
+    assert result.findings[0].hint == "--level load"
