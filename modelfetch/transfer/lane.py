@@ -207,12 +207,19 @@ class Lane:
         if response.headers.get("content-encoding", "identity") not in {"identity", ""}:
             response.close()
             raise FaultError(Fault(Kind.ENCODED, response.headers["content-encoding"][:40]))
+        if response.length is None and _is_page(response) and not lease.key.endswith((".html", ".htm")):
+            response.close()
+            raise FaultError(Fault(Kind.PORTAL))
         if redirected and lease.stop - lease.start > PIECE // 4:
             self._board.keep_link(lease, url)
         return response
 
 
 def _other_size(response: Response, expected: int, got: int | None) -> Fault:
-    if "html" in response.headers.get("content-type", "").lower():
+    if _is_page(response):
         return Fault(Kind.PORTAL)
     return Fault(Kind.CHANGED, f"{got} bytes instead of {expected}")
+
+
+def _is_page(response: Response) -> bool:
+    return "html" in response.headers.get("content-type", "").lower()

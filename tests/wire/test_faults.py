@@ -22,6 +22,7 @@ from modelfetch.errors import (
     NoSourceError,
     NotFoundError,
 )
+from modelfetch.planning.retry import Kind
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, published_blobs, pull, settings
 from tests.simulator import (
     ContentRange,
@@ -34,7 +35,6 @@ from tests.simulator import (
     HostileName,
     HugeListing,
     IgnoreRange,
-    NextElsewhere,
     Portal,
     RedirectTo,
     Slow,
@@ -132,12 +132,12 @@ def test_a_pull_ends_with_a_clear_error_and_publishes_nothing_wrong_when(
         assert contents(pull(given)) == FILES
 
 
-def test_a_listing_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
-    with FakeHub({REPO: FILES}) as other, FakeHub({REPO: FILES}, sha256_listed=False) as hub:
-        elsewhere = f"{other.url}/api/models/{REPO}/tree/main"
-        hub.set_faults(Fault(NextElsewhere(elsewhere), f"/api/models/{REPO}/tree/*", times=None))
+@pytest.mark.parametrize("name", [SMALL, LARGE])
+def test_a_captive_portal_is_called_one_also_when_its_page_has_no_length(name: str, tmp_path: Path) -> None:
+    faults = [Fault(Portal(), name, times=None), Fault(Endless(), name, times=None)]
+    with FakeHub({REPO: FILES}, faults=faults) as hub, pytest.raises(NoSourceError) as raised:
         pull(settings(tmp_path, endpoint(hub.url)))
-        assert other.requests == []
+    assert Kind.PORTAL.value in raised.value.render()
 
 
 def test_a_gated_model_without_a_token_ends_before_any_data(tmp_path: Path) -> None:
