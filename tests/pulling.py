@@ -11,7 +11,7 @@ from typing import Any
 from modelfetch import events as told
 from modelfetch import reference
 from modelfetch.config import Endpoint, Settings
-from modelfetch.pull import Pulled, Request, run
+from modelfetch.pulling import Pulled, Request, run
 
 REPO = "own/name"
 MIB = 1 << 20

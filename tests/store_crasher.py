@@ -20,7 +20,7 @@ from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Snapshot, Store
 from modelfetch.store.views import folder, huggingface, modelscope
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.conftest import safetensors_bytes
 from tests.stored import bring, contents, deliver, digests_of, manifest_of, write_data
 

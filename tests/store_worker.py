@@ -13,11 +13,11 @@ from pathlib import Path
 
 from modelfetch.errors import StoreError
 from modelfetch.prune import Wishes, carry_out, look_and_plan
-from modelfetch.pull.announced import Announced
+from modelfetch.pulling.announced import Announced
 from modelfetch.store import Store, StoreDestination
 from modelfetch.store.views import huggingface
 from modelfetch.transfer.needs import Needs, needed
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.stored import deliver, manifest_of
 
 # The same few bytes in many commits: everything is shared, and somebody is always removing it.

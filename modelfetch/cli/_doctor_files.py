@@ -16,7 +16,7 @@ from modelfetch.redact import redact
 
 if TYPE_CHECKING:
     from modelfetch.config import Settings
-    from modelfetch.doctor import Finding, Machine
+    from modelfetch.diagnosis import Finding, Machine
 
 
 def write_report(file: Path, found: list[Finding], machine: Machine) -> None:
@@ -25,7 +25,7 @@ def write_report(file: Path, found: list[Finding], machine: Machine) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    from modelfetch.doctor.report import report
+    from modelfetch.diagnosis.report import report
 
     versions = (
         f"modelfetch {__version__}, python {machine.interpreter.release}",
@@ -48,7 +48,7 @@ def mend(name: str, machine: Machine, *, dry_run: bool, yes: bool) -> int:
         ConfigError: it cannot be mended from here.
         DoctorError: it was tried, and did not help.
     """
-    from modelfetch.doctor.mending import plan
+    from modelfetch.diagnosis.mending import plan
 
     settings = _settings(machine)
     steps = plan(name, machine, settings)

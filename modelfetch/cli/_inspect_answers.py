@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from modelfetch.cli._cells import shortened, shown, shown_lines, table, wrapped
 
 if TYPE_CHECKING:
-    from modelfetch.inspect import Answers, Inspection
-    from modelfetch.inspect.answers import Next, Rendered, Token, Tokenized, Vectors, Vocabulary
+    from modelfetch.inspection import Answers, Inspection
+    from modelfetch.inspection.answers import Next, Rendered, Token, Tokenized, Vectors, Vocabulary
 
 MAX_ROWS = 50
 MAX_PIECE = 40

@@ -13,9 +13,9 @@ from modelfetch.cli._cells import padded, shortened, shown, table, width, wrappe
 from modelfetch.units import format_bytes
 
 if TYPE_CHECKING:
-    from modelfetch.inspect import Inspection
-    from modelfetch.inspect.architecture import Architecture, Part, Weight
-    from modelfetch.inspect.special import SpecialToken
+    from modelfetch.inspection import Inspection
+    from modelfetch.inspection.architecture import Architecture, Part, Weight
+    from modelfetch.inspection.special import SpecialToken
     from modelfetch.model.sizes import Sizes
 
 _NAME_COLUMNS = 12

@@ -23,8 +23,8 @@ from modelfetch.cli._smoke_style import STYLE
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import Finding, SmokeResult
-    from modelfetch.smoke.result import Spoken
+    from modelfetch.smoketest import Finding, SmokeResult
+    from modelfetch.smoketest.result import Spoken
 
 # Shorter names are words as well, and stand in paths that say nothing of anybody.
 _MIN_NAME = 3

@@ -14,7 +14,7 @@ from modelfetch.model.placement import Placed
 from modelfetch.units import format_bytes
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import SmokeResult
+    from modelfetch.smoketest import SmokeResult
 
 _WIDTH, _HEIGHT, _GAP = 600, 18, 6
 

@@ -14,8 +14,8 @@ from modelfetch.redact import redact
 
 if TYPE_CHECKING:
     from modelfetch.model.placement import DoesNotFit, Placed
-    from modelfetch.smoke import Finding, Fit, SmokeResult, Subject
-    from modelfetch.smoke.result import Facts, Spoken
+    from modelfetch.smoketest import Finding, Fit, SmokeResult, Subject
+    from modelfetch.smoketest.result import Facts, Spoken
 
 
 def render(result: SmokeResult) -> str:

@@ -13,8 +13,8 @@ from modelfetch.cli._output import say
 from modelfetch.errors import StoreError
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import BytesKnown, SmokeOptions, SmokeResult
-    from modelfetch.smoke.observations import Observation
+    from modelfetch.smoketest import BytesKnown, SmokeOptions, SmokeResult
+    from modelfetch.smoketest.observations import Observation
     from modelfetch.store import Snapshot, Store
 
 _PHASES = {
@@ -31,7 +31,7 @@ _PHASES = {
 
 def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> SmokeResult:
     """Test one model, and keep what a whole test of a snapshot said. Prints no result."""
-    from modelfetch.smoke import Level, smoke
+    from modelfetch.smoketest import Level, smoke
 
     with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
         if isinstance(model, Path):
@@ -45,9 +45,9 @@ def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> S
 
 def known_bytes(store: Store, snapshot: Snapshot) -> BytesKnown:
     """What verification knows of the bytes; what is not as it was when it was last read is read now."""
-    from modelfetch.smoke import BytesKnown
-    from modelfetch.smoke.observations import MAX_EXAMPLES, Names
-    from modelfetch.verify import verify
+    from modelfetch.smoketest import BytesKnown
+    from modelfetch.smoketest.observations import MAX_EXAMPLES, Names
+    from modelfetch.verification import verify
 
     report = verify(store, [snapshot], deep=False)
     damaged = [f"{each.path}: {each.problem.value}" for each in report.findings if each.can_be_repaired]
@@ -57,8 +57,8 @@ def known_bytes(store: Store, snapshot: Snapshot) -> BytesKnown:
 
 def holds_still(store: Store, snapshot: Snapshot, options: SmokeOptions) -> bool:
     """Whether a test now could only say again what the last one said: it passed, and nothing is other than it was."""
-    from modelfetch.smoke.circumstances import circumstances_of
-    from modelfetch.smoke.kept import changes
+    from modelfetch.smoketest.circumstances import circumstances_of
+    from modelfetch.smoketest.kept import changes
 
     if changes(snapshot.smoke, circumstances_of(snapshot, options)):
         return False
@@ -67,8 +67,8 @@ def holds_still(store: Store, snapshot: Snapshot, options: SmokeOptions) -> bool
 
 def _keep(store: Store, snapshot: Snapshot, options: SmokeOptions, result: SmokeResult) -> None:
     """`ls` shows what the last test said. That it cannot be kept is no failure of the model."""
-    from modelfetch.smoke.circumstances import circumstances_of
-    from modelfetch.smoke.kept import to_keep
+    from modelfetch.smoketest.circumstances import circumstances_of
+    from modelfetch.smoketest.kept import to_keep
 
     tested_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     document = to_keep(result, tested_at, circumstances_of(snapshot, options), snapshot.smoke)

@@ -24,7 +24,7 @@ from modelfetch.errors import DoctorError, UsageError
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
-    from modelfetch.doctor import Finding
+    from modelfetch.diagnosis import Finding
 
 SCHEMA_VERSION = 1
 
@@ -70,10 +70,10 @@ def command(
     NAME is a group, a check or a finding; without one, everything is checked. Works without torch, and changes nothing
     but with --fix.
     """
-    from modelfetch.doctor import examine
-    from modelfetch.doctor.conclusion import with_causes
-    from modelfetch.doctor.installing import for_indexes
-    from modelfetch.doctor.interpreters import machine_for
+    from modelfetch.diagnosis import examine
+    from modelfetch.diagnosis.conclusion import with_causes
+    from modelfetch.diagnosis.installing import for_indexes
+    from modelfetch.diagnosis.interpreters import machine_for
 
     if options["as_list"]:
         _print_list()
@@ -98,7 +98,7 @@ def command(
 
 
 def _print_list() -> None:
-    from modelfetch.doctor.checks import CHECKS
+    from modelfetch.diagnosis.checks import CHECKS
 
     for check in CHECKS:
         click.echo(f"{check.group:<{_GROUP_WIDTH}} {check.name:<14} {check.about}")
@@ -107,7 +107,7 @@ def _print_list() -> None:
 
 
 def _print_document(found: list[Finding]) -> None:
-    from modelfetch.doctor import conclude
+    from modelfetch.diagnosis import conclude
 
     conclusion = conclude(found)
     document = {
@@ -135,7 +135,7 @@ def _redacted(value: object) -> object:
 
 
 def _print_group(group: str, findings: list[Finding], *, verbose: bool) -> None:
-    from modelfetch.doctor import Severity, worst
+    from modelfetch.diagnosis import Severity, worst
 
     faults = [finding for finding in findings if finding.severity not in {Severity.OK, Severity.INFO}]
     # What is well and has no figure to show is not worth a reader's time.
@@ -171,7 +171,7 @@ def _print_remedy(finding: Finding, *, indent: int) -> None:
 
 
 def _print_conclusion(found: list[Finding]) -> None:
-    from modelfetch.doctor import conclude
+    from modelfetch.diagnosis import conclude
 
     conclusion = conclude(found)
     click.echo()

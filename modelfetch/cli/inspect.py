@@ -1,4 +1,4 @@
-"""`modelfetch inspect`: what a model is, without loading it where possible. Prints what `modelfetch.inspect` found."""
+"""`modelfetch inspect`: what a model is, without loading it where possible. Prints what `inspection` found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modelfetch.config import load
 from modelfetch.errors import ConfigError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.inspect import Answers, Inspection, Permission, Questions
+    from modelfetch.inspection import Answers, Inspection, Permission, Questions
 
 # Beyond this a line is hard to read, whatever the terminal has.
 MAX_COLUMNS = 120
@@ -45,7 +45,7 @@ def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, 
     Without an option that asks for more, only files are read: no torch, no weights.
     """
     from modelfetch.cli._stored import find_model
-    from modelfetch.inspect import Permission, inspect
+    from modelfetch.inspection import Permission, inspect
     from modelfetch.store import Store
 
     questions = _questions(asked)
@@ -65,7 +65,7 @@ def command(*, model: str, as_json: bool, device: str, trust_remote_code: bool, 
 
 def _ask(inspection: Inspection, questions: Questions, permission: Permission) -> Answers:
     """The answers, with a line that says what is waited for. A template can be read by whoever cannot render it."""
-    from modelfetch.inspect import Answers, Questions, ask
+    from modelfetch.inspection import Answers, Questions, ask
 
     try:
         with _waiting("weights" if questions.need_weights else "tokenizer", inspection.subject.name):
@@ -92,7 +92,7 @@ def _waiting(what: str, name: str) -> Iterator[None]:
 
 def _questions(asked: dict[str, Any]) -> Questions:
     """What is asked, where it makes sense together."""
-    from modelfetch.inspect import Questions
+    from modelfetch.inspection import Questions
 
     embed, word = asked["embed"], asked["word"]
     for text in (asked["tokens"], asked["following"], word, *embed):
@@ -133,7 +133,7 @@ def _render(inspection: Inspection, answers: Answers | None, questions: Question
 
 def document(inspection: Inspection, answers: Answers | None) -> dict[str, Any]:
     """The document of `--json`: all that the files say, and what was asked."""
-    from modelfetch.inspect import Answers
+    from modelfetch.inspection import Answers
 
     asked = asdict(answers or Answers())
     return {**inspection.to_json(), **{name: asked[name] for name in asked if name != "refused"}}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from modelfetch.cli._progress import PullProgress
     from modelfetch.cli._progress_json import JsonProgress
     from modelfetch.config import Settings
-    from modelfetch.pull import Pulled, Request
+    from modelfetch.pulling import Pulled, Request
     from modelfetch.store import Snapshot
 
 _EPILOG = """\b
@@ -99,8 +99,8 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
     Whatever stops a pull, the same command goes on from there.
     """
     from modelfetch import config
-    from modelfetch.pull import run
-    from modelfetch.pull.locking import check_lock, lock_pulled
+    from modelfetch.pulling import run
+    from modelfetch.pulling.locking import check_lock, lock_pulled
 
     settings = _with_options(
         config.load(), choices.pop("connections"), choices.pop("limit_rate"), choices.pop("offline")
@@ -140,7 +140,7 @@ def _requests(
     references: tuple[str, ...], revision: str | None, locked: Path | None, choices: dict[str, Any]
 ) -> list[Request]:
     from modelfetch import lock
-    from modelfetch.pull import Request
+    from modelfetch.pulling import Request
     from modelfetch.reference import parse
 
     asked = tuple(parse(text) for text in references)
@@ -180,7 +180,7 @@ def _smoke(settings: Settings, snapshot: Snapshot, *, as_json: bool) -> tuple[di
     """The smoke test's document, and whether it did not fail."""
     from modelfetch.cli._smoke_report import render
     from modelfetch.cli._smoke_test import test_model
-    from modelfetch.smoke import SmokeOptions, Verdict
+    from modelfetch.smoketest import SmokeOptions, Verdict
     from modelfetch.store import Store
 
     result = test_model(Store.open(settings.home), snapshot, SmokeOptions())

@@ -1,4 +1,4 @@
-"""`modelfetch smoke`: load models and make them work. Prints what `modelfetch.smoke` found."""
+"""`modelfetch smoke`: load models and make them work. Prints what `modelfetch.smoketest` found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelfetch.config import load
 from modelfetch.errors import SmokeError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from modelfetch.smoke import SmokeOptions, SmokeResult
+    from modelfetch.smoketest import SmokeOptions, SmokeResult
     from modelfetch.store import Snapshot, Store
 
 _LEVELS = ("bytes", "headers", "structure", "load", "exercise")
@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913 - the options that are not fields of a test
 
     A pass shows that this machine runs the model. Whether every byte is right, `modelfetch verify --deep` tells.
     """
-    from modelfetch.smoke import Level, SmokeOptions, Verdict
+    from modelfetch.smoketest import Level, SmokeOptions, Verdict
     from modelfetch.store import Store
 
     if bool(models) == every:
@@ -144,7 +144,7 @@ def _verdict(snapshot: Snapshot) -> dict[str, Any]:
 
 def _plan(models: list[Snapshot | Path], options: SmokeOptions, *, as_json: bool) -> int:
     from modelfetch.cli._smoke_report import render_fit
-    from modelfetch.smoke import fit
+    from modelfetch.smoketest import fit
 
     fits = []
     for model in models:

@@ -14,7 +14,7 @@ from modelfetch.errors import DigestMismatchError
 
 if TYPE_CHECKING:
     from modelfetch.store import Snapshot, Store
-    from modelfetch.verify import Finding, VerifyReport
+    from modelfetch.verification import Finding, VerifyReport
 
 _EPILOG = """\b
 Examples:
@@ -58,7 +58,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from modelfetch.cli._bar import ReadingBar
     from modelfetch.config import load
     from modelfetch.store import Store
-    from modelfetch.verify import verify
+    from modelfetch.verification import verify
 
     store = Store.open(load().home, create=False)
     snapshots, differing = _chosen(store, references, locked)
@@ -87,7 +87,7 @@ def _chosen(
         return (matching(store, references) if references else None), ()
     from modelfetch import lock
     from modelfetch.reference import parse
-    from modelfetch.verify import hold_to_lock
+    from modelfetch.verification import hold_to_lock
 
     models = lock.read(locked).meant_by(tuple(map(parse, references)), where=str(locked))
     held = hold_to_lock(models, store.snapshots(), where=str(locked))
@@ -95,7 +95,7 @@ def _chosen(
 
 
 def _repair(snapshot: Any, paths: frozenset[str]) -> None:
-    from modelfetch.pull.repair import repair
+    from modelfetch.pulling.repair import repair
 
     repair(snapshot, paths)
 

@@ -15,7 +15,7 @@ from modelfetch.adopt import Place, State, Tool, adopt, place_at
 from modelfetch.manifest import content_digest
 from modelfetch.reference import parse
 from modelfetch.store import Snapshot, Store
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.other_tools import older_modelscope_repository
 from tests.pulling import endpoint, pull, settings
 from tests.simulator import FakeHub

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelfetch.doctor.tables import build_capabilities, runs_on, version
+from modelfetch.diagnosis.tables import build_capabilities, runs_on, version
 
 REPOSITORY = Path(__file__).parents[2]
 

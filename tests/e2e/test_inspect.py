@@ -13,7 +13,7 @@ import pytest
 
 from modelfetch.cli import run
 from modelfetch.errors import SmokeError, UsageError
-from modelfetch.inspect import Answers, Permission, Questions, ask, inspect
+from modelfetch.inspection import Answers, Permission, Questions, ask, inspect
 from tests.models import OTHER_KINDS, TINY_KINDS, minilm_folder, smollm2_folder, smollm2_gguf, tiny
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

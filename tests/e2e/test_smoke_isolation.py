@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from modelfetch.model.isolation import child_command, child_environment, usable_cores
-from modelfetch.smoke.observations import Ended, Finished, Garbled, Observation, Started
-from modelfetch.smoke.runner import LOG_BYTES, run_child
+from modelfetch.smoketest.observations import Ended, Finished, Garbled, Observation, Started
+from modelfetch.smoketest.runner import LOG_BYTES, run_child
 
 REPOSITORY = Path(__file__).parents[2]
 PREAMBLE = """
@@ -214,7 +214,7 @@ def test_ctrl_c_leaves_no_child_behind(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from modelfetch.smoke.runner import run_child\n"
+        "from modelfetch.smoketest.runner import run_child\n"
         "child = 'import os, sys, time; os.write(int(sys.argv[1]), b\"%d\\\\n\" % os.getpid()); time.sleep(600)'\n"
         "def show(observation):\n"
         "    print(observation.line, flush=True)\n"

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from modelfetch.smoke import Level, SmokeOptions, SmokeResult, Verdict, fit, smoke
-from modelfetch.smoke.result import make_result
+from modelfetch.smoketest import Level, SmokeOptions, SmokeResult, Verdict, fit, smoke
+from modelfetch.smoketest.result import make_result
 from tests.models import OTHER_KINDS, TINY_KINDS, minilm_folder, smollm2_folder, smollm2_gguf, tiny
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

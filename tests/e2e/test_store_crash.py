@@ -15,7 +15,7 @@ import pytest
 
 from modelfetch.reference import parse
 from modelfetch.store import Store
-from modelfetch.verify import Problem, verify
+from modelfetch.verification import Problem, verify
 from tests.store_worker import COMMITS, CONTENTS
 from tests.stored import bring, contents, manifest_of
 

@@ -13,8 +13,8 @@ import pytest
 
 from modelfetch.manifest import Entry, Manifest
 from modelfetch.store import Snapshot
-from modelfetch.verify import Finding, Problem, Severity
-from modelfetch.verify.contents import check_contents
+from modelfetch.verification import Finding, Problem, Severity
+from modelfetch.verification.contents import check_contents
 from tests.models import TINY_KINDS, minilm_folder, smollm2_gguf, tiny
 
 pytestmark = pytest.mark.e2e

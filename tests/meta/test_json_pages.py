@@ -18,10 +18,10 @@ from modelfetch.chat.protocol import Ready
 from modelfetch.chat.settings import Defaults
 from modelfetch.cli import run
 from modelfetch.cli.inspect import document as inspect_document
-from modelfetch.inspect import answers, inspect
+from modelfetch.inspection import answers, inspect
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
-from modelfetch.smoke import Finding, Fit, Severity, SmokeResult, Subject, Verdict
-from modelfetch.smoke.result import Facts, Spoken
+from modelfetch.smoketest import Finding, Fit, Severity, SmokeResult, Subject, Verdict
+from modelfetch.smoketest.result import Facts, Spoken
 from tests.conftest import safetensors_bytes
 from tests.meta.source import ROOT
 from tests.simulator import FakeHub

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelfetch.doctor import Finding, Machine, doctor
-from modelfetch.doctor.machine import Interpreter
+from modelfetch.diagnosis import Finding, Machine, doctor
+from modelfetch.diagnosis.machine import Interpreter
 
 LIBCUDA = r"""
 #include <stdlib.h>

@@ -22,7 +22,7 @@ from modelfetch.store.adopting import Hears, NotTaken, Obstacle, Source, take_in
 from modelfetch.store.links import Method, reflink
 from modelfetch.store.views import huggingface, modelscope
 from modelfetch.transfer.needs import needed
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.conftest import safetensors_bytes
 from tests.other_tools import etag, huggingface_cache, older_modelscope_repository, ollama_model, write, write_all
 from tests.stored import COMMIT, bring, contents, digests_of, manifest_of

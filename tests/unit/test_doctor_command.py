@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from modelfetch.cli import run
-from modelfetch.doctor import Finding, Rank, Severity
-from modelfetch.doctor.checks import CHECKS
+from modelfetch.diagnosis import Finding, Rank, Severity
+from modelfetch.diagnosis.checks import CHECKS
 
 SETTINGS = ["doctor", "settings", "--offline"]
 
@@ -62,7 +62,7 @@ def test_the_cause_is_told_with_what_it_explains(
 ) -> None:
     cause = Finding("net.dns", Severity.ERROR, "it is", effect="nothing works", rank=Rank.NETWORK)
     follows = Finding("pip.unreachable", Severity.WARNING, "it follows", rank=Rank.NETWORK)
-    monkeypatch.setattr("modelfetch.doctor.examine", lambda **_: iter([("network", [cause, follows])]))
+    monkeypatch.setattr("modelfetch.diagnosis.examine", lambda **_: iter([("network", [cause, follows])]))
     assert run(["doctor"]) == 11
     lines = capsys.readouterr().out.splitlines()
     assert "        follows from net.dns" in lines

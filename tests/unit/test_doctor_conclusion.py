@@ -7,9 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.doctor import Finding, Rank, Severity, conclude, worst
-from modelfetch.doctor.checks import CHECKS
-from modelfetch.doctor.conclusion import _EXPLAINED_BY, with_causes
+from modelfetch.diagnosis import Finding, Rank, Severity, conclude, worst
+from modelfetch.diagnosis.checks import CHECKS
+from modelfetch.diagnosis.conclusion import _EXPLAINED_BY, with_causes
 
 NAMES = sorted({*_EXPLAINED_BY, *itertools.chain.from_iterable(_EXPLAINED_BY.values())})
 FINDINGS = st.lists(

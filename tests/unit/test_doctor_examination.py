@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Severity, doctor
-from modelfetch.doctor.checks import CHECKS, chosen
-from modelfetch.doctor.facts import Probe
-from modelfetch.doctor.probes import PROBES
-from modelfetch.doctor.probes.limits import LimitFacts
+from modelfetch.diagnosis import Severity, doctor
+from modelfetch.diagnosis.checks import CHECKS, chosen
+from modelfetch.diagnosis.facts import Probe
+from modelfetch.diagnosis.probes import PROBES
+from modelfetch.diagnosis.probes.limits import LimitFacts
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
 
@@ -59,7 +59,7 @@ def test_only_what_the_chosen_checks_need_is_read_and_no_endpoint_is_asked_offli
 ) -> None:
     read: list[str] = []
     spies = [Probe(probe.kind, lambda *_, name=probe.kind.__name__: read.append(name)) for probe in PROBES]
-    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", spies)
+    monkeypatch.setattr("modelfetch.diagnosis.examination.PROBES", spies)
     doctor(names=["memory"], machine=fake.machine())
     assert read == ["LimitFacts"]
     doctor(offline=True, machine=fake.machine())
@@ -95,7 +95,7 @@ def test_a_probe_that_raises_is_told_once_and_names_the_checks_that_it_costs(
     def broken(*_: object) -> LimitFacts:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", (Probe(LimitFacts, broken),))
+    monkeypatch.setattr("modelfetch.diagnosis.examination.PROBES", (Probe(LimitFacts, broken),))
     findings = doctor(names=["machine"], machine=fake.machine())
     assert [(finding.name, finding.severity) for finding in findings] == [("processors", Severity.CRASHED)]
     assert findings[0].title == (
@@ -114,7 +114,7 @@ def test_a_probe_that_hangs_costs_its_limit_and_nothing_else(
         raise AssertionError("nobody waits that long")
 
     probe = Probe(LimitFacts, hanging, limit_s=0.05)
-    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", (probe,))
+    monkeypatch.setattr("modelfetch.diagnosis.examination.PROBES", (probe,))
     (finding,) = doctor(names=["memory", "config"], machine=fake.machine())[:1]
     assert finding.severity is Severity.CRASHED
     assert "no answer within 0.05 s" in finding.title
@@ -123,7 +123,7 @@ def test_a_probe_that_hangs_costs_its_limit_and_nothing_else(
 def test_a_check_that_raises_is_a_finding_and_the_others_go_on(
     fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelfetch.doctor.examination.PROBES", ())
+    monkeypatch.setattr("modelfetch.diagnosis.examination.PROBES", ())
     findings = doctor(names=["memory", "config"], machine=fake.machine())
     assert [(finding.name, finding.severity) for finding in findings] == [
         ("memory", Severity.CRASHED),
@@ -135,7 +135,7 @@ def test_a_check_that_raises_is_a_finding_and_the_others_go_on(
 def test_the_first_lines_wait_for_nothing_that_takes_long_to_import() -> None:
     script = (
         "import sys\n"
-        "from modelfetch.doctor import examine\n"
+        "from modelfetch.diagnosis import examine\n"
         "next(examine(offline=True))\n"
         "heavy = {'adopt', 'store', 'model', 'http', 'transfer', 'hubs', 'pull'}\n"
         "print(sorted(heavy & {name.split('.')[1] for name in sys.modules if name.startswith('modelfetch.')}))\n"
@@ -150,7 +150,7 @@ def test_what_probes_and_checks_import_while_they_run_is_imported_one_after_the_
     imported = {
         statement.module or ""
         for part in ("probes", "checks")
-        for file in (REPOSITORY / "modelfetch/doctor" / part).glob("*.py")
+        for file in (REPOSITORY / "modelfetch/diagnosis" / part).glob("*.py")
         for function in ast.walk(ast.parse(file.read_bytes()))
         if isinstance(function, ast.FunctionDef)
         for statement in ast.walk(function)

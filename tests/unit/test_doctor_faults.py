@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from modelfetch.doctor import conclude, doctor
+from modelfetch.diagnosis import conclude, doctor
 from tests.other_tools import write
 from tests.unit.doctor_machine import FakeMachine
 

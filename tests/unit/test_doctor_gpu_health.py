@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from modelfetch.doctor import Finding, Severity, conclude, doctor
+from modelfetch.diagnosis import Finding, Severity, conclude, doctor
 from tests.unit.doctor_machine import FakeMachine
 
 WELL = {

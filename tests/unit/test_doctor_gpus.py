@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Severity
-from modelfetch.doctor.checks.gpu import hides_all
-from modelfetch.doctor.probes.hardware import read_hardware
+from modelfetch.diagnosis import Severity
+from modelfetch.diagnosis.checks.gpu import hides_all
+from modelfetch.diagnosis.probes.hardware import read_hardware
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
 

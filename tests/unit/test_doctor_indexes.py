@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config.values import Index
-from modelfetch.doctor import Finding, Severity
-from modelfetch.doctor.checks.indexes import check_indexes
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.installing import Installer, for_indexes, for_installer
-from modelfetch.doctor.probes.index_answers import IndexAnswer, IndexAnswers
-from modelfetch.doctor.probes.index_settings import PYPI
+from modelfetch.diagnosis import Finding, Severity
+from modelfetch.diagnosis.checks.indexes import check_indexes
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.installing import Installer, for_indexes, for_installer
+from modelfetch.diagnosis.probes.index_answers import IndexAnswer, IndexAnswers
+from modelfetch.diagnosis.probes.index_settings import PYPI
 from tests.other_tools import write
 from tests.unit.doctor_machine import FakeMachine, found
 

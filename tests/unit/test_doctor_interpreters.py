@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelfetch.doctor import Finding, Machine, Severity, conclude, doctor
-from modelfetch.doctor.interpreters import executable_in, machine_for, machine_of, project_python
-from modelfetch.doctor.machine import Interpreter
+from modelfetch.diagnosis import Finding, Machine, Severity, conclude, doctor
+from modelfetch.diagnosis.interpreters import executable_in, machine_for, machine_of, project_python
+from modelfetch.diagnosis.machine import Interpreter
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
 

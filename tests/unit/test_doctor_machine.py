@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Severity
-from modelfetch.doctor.checks.disk import check_file_system, check_space, check_writing
-from modelfetch.doctor.checks.system import (
+from modelfetch.diagnosis import Severity
+from modelfetch.diagnosis.checks.disk import check_file_system, check_space, check_writing
+from modelfetch.diagnosis.checks.system import (
     check_memory,
     check_open_files,
     check_processors,
     check_shared_memory,
     check_temporary,
 )
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.probes.caches import QueueFacts
-from modelfetch.doctor.probes.limits import LimitFacts, read_limits
-from modelfetch.doctor.probes.storage import Place, StorageFacts, read_storage
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.caches import QueueFacts
+from modelfetch.diagnosis.probes.limits import LimitFacts, read_limits
+from modelfetch.diagnosis.probes.storage import Place, StorageFacts, read_storage
 from modelfetch.store import Store
 from modelfetch.store.store import VERSION_FILE
 from tests.unit.doctor_machine import FakeMachine, errors, found

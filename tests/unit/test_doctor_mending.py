@@ -12,8 +12,8 @@ import pytest
 from modelfetch.cli import run
 from modelfetch.config import load
 from modelfetch.config.values import Index, Settings
-from modelfetch.doctor import doctor
-from modelfetch.doctor.mending import MENDINGS, plan
+from modelfetch.diagnosis import doctor
+from modelfetch.diagnosis.mending import MENDINGS, plan
 from modelfetch.errors import ConfigError, UsageError
 from modelfetch.store import Store
 from tests.other_tools import write

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Finding, Severity
-from modelfetch.doctor.checks.caches import check_caches
-from modelfetch.doctor.checks.disk import check_space
-from modelfetch.doctor.checks.models import check_models
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.probes.caches import CacheFacts, QueueFacts, read_caches, read_queue
-from modelfetch.doctor.probes.hardware import HardwareFacts
-from modelfetch.doctor.probes.limits import LimitFacts
-from modelfetch.doctor.probes.models import ModelFacts, StoredModel, read_models
-from modelfetch.doctor.probes.native import CudaDevice, CudaFacts, NvmlFacts
-from modelfetch.doctor.probes.storage import Place, StorageFacts
-from modelfetch.doctor.probes.torch_files import TorchFacts
+from modelfetch.diagnosis import Finding, Severity
+from modelfetch.diagnosis.checks.caches import check_caches
+from modelfetch.diagnosis.checks.disk import check_space
+from modelfetch.diagnosis.checks.models import check_models
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.caches import CacheFacts, QueueFacts, read_caches, read_queue
+from modelfetch.diagnosis.probes.hardware import HardwareFacts
+from modelfetch.diagnosis.probes.limits import LimitFacts
+from modelfetch.diagnosis.probes.models import ModelFacts, StoredModel, read_models
+from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts
+from modelfetch.diagnosis.probes.storage import Place, StorageFacts
+from modelfetch.diagnosis.probes.torch_files import TorchFacts
 from modelfetch.model.kind import Exercise, Kind
 from modelfetch.store import Store
 from tests.conftest import safetensors_bytes

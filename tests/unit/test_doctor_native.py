@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Finding, Severity, conclude, doctor
-from modelfetch.doctor.checks.cuda import check_cuda
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.probes.hardware import read_hardware
-from modelfetch.doctor.probes.native import CudaFacts, NvmlFacts, read_cuda
+from modelfetch.diagnosis import Finding, Severity, conclude, doctor
+from modelfetch.diagnosis.checks.cuda import check_cuda
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.hardware import read_hardware
+from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts, read_cuda
 from tests.unit.doctor_machine import FakeMachine
 
 GROUPS = ("gpu", "python")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config import load
-from modelfetch.doctor import Rank, Severity, doctor
-from modelfetch.doctor.machine import Interpreter
-from modelfetch.doctor.probes.packages import read_packages
-from modelfetch.doctor.probes.torch_files import read_torch
+from modelfetch.diagnosis import Rank, Severity, doctor
+from modelfetch.diagnosis.machine import Interpreter
+from modelfetch.diagnosis.probes.packages import read_packages
+from modelfetch.diagnosis.probes.torch_files import read_torch
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from modelfetch.cli import run
 from modelfetch.config import load
-from modelfetch.doctor import Finding, Severity, doctor
-from modelfetch.doctor.anonymous import Private, anonymous
-from modelfetch.doctor.report import report
+from modelfetch.diagnosis import Finding, Severity, doctor
+from modelfetch.diagnosis.anonymous import Private, anonymous
+from modelfetch.diagnosis.report import report
 from tests.unit.doctor_machine import FakeMachine
 
 PRIVATE = Private(("maria", "box-17"), frozenset({"huggingface.co"}))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config.values import Settings
-from modelfetch.doctor import Severity
-from modelfetch.doctor.checks.network import check_clock, check_endpoints, check_token
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.probes.endpoints import EndpointAnswer, EndpointFacts
-from modelfetch.doctor.probes.token import TokenFacts
+from modelfetch.diagnosis import Severity
+from modelfetch.diagnosis.checks.network import check_clock, check_endpoints, check_token
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
+from modelfetch.diagnosis.probes.token import TokenFacts
 from modelfetch.planning.retry import Kind
 from tests.unit.doctor_machine import FakeMachine, errors, found
 

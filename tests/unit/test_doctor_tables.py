@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelfetch.doctor.tables import (
+from modelfetch.diagnosis.tables import (
     Version,
     cuda_of,
     installable,

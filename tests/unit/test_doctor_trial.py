@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from modelfetch.doctor import Finding, Severity
-from modelfetch.doctor.checks.torch import check_build, check_trial
-from modelfetch.doctor.facts import Facts
-from modelfetch.doctor.probes.hardware import HardwareFacts, PciGpu
-from modelfetch.doctor.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
-from modelfetch.doctor.probes.torch_files import TorchFacts
+from modelfetch.diagnosis import Finding, Severity
+from modelfetch.diagnosis.checks.torch import check_build, check_trial
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.hardware import HardwareFacts, PciGpu
+from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
+from modelfetch.diagnosis.probes.torch_files import TorchFacts
 
 TORCH = TorchFacts(Path("torch"), "2.14.0+cu130", "13.0", has_cuda_library=True, capabilities=(90,))
 NO_GPU = HardwareFacts((), None, frozenset(), (), in_container=False, in_wsl=False)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.inspect.architecture import MAX_DEPTH, Architecture, Part, describe
+from modelfetch.inspection.architecture import MAX_DEPTH, Architecture, Part, describe
 from modelfetch.model.headers import Tensor
 
 ITEM_BYTES = {"F32": 4, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "F8_E4M3": 1}

@@ -13,8 +13,8 @@ import pytest
 from modelfetch.cli import _inspect_answers, run
 from modelfetch.cli._cells import width
 from modelfetch.config import load
-from modelfetch.inspect import Answers, inspect
-from modelfetch.inspect.answers import (
+from modelfetch.inspection import Answers, inspect
+from modelfetch.inspection.answers import (
     Likely,
     Next,
     Occurrence,

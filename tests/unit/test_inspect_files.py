@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from modelfetch.inspect import Inspection, Subject
-from modelfetch.inspect.inspection import read_inspection
-from modelfetch.inspect.memory import Held, estimate
-from modelfetch.inspect.purpose import Training
-from modelfetch.inspect.special import SpecialToken
+from modelfetch.inspection import Inspection, Subject
+from modelfetch.inspection.inspection import read_inspection
+from modelfetch.inspection.memory import Held, estimate
+from modelfetch.inspection.purpose import Training
+from modelfetch.inspection.special import SpecialToken
 from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
 from modelfetch.model.sizes import Sizes
 

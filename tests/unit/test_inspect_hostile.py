@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from modelfetch.cli import run
 from modelfetch.cli._inspect_report import render
-from modelfetch.inspect import Subject
-from modelfetch.inspect.inspection import read_inspection
-from modelfetch.inspect.reading import MAX_TEMPLATE_BYTES
+from modelfetch.inspection import Subject
+from modelfetch.inspection.inspection import read_inspection
+from modelfetch.inspection.reading import MAX_TEMPLATE_BYTES
 from tests.conftest import safetensors_bytes
 
 # Names that the reports look for, so that wrong values stand where right ones are wanted.

@@ -10,7 +10,7 @@ import pytest
 
 from modelfetch.errors import StoreError
 from modelfetch.manifest import Digests, Entry
-from modelfetch.pull.announced import Announced
+from modelfetch.pulling.announced import Announced
 from modelfetch.store import Store, StoreDestination
 from modelfetch.transfer.needs import Needs, needed
 from tests.stored import COMMIT, digests_of, manifest_of, write_data

@@ -13,10 +13,10 @@ from modelfetch.cli import run
 from modelfetch.cli._smoke_report import render, render_fit
 from modelfetch.config import load
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
-from modelfetch.smoke import Fit, SmokeOptions
-from modelfetch.smoke.circumstances import circumstances_of
-from modelfetch.smoke.kept import to_keep
-from modelfetch.smoke.result import make_result
+from modelfetch.smoketest import Fit, SmokeOptions
+from modelfetch.smoketest.circumstances import circumstances_of
+from modelfetch.smoketest.kept import to_keep
+from modelfetch.smoketest.result import make_result
 from modelfetch.store import Snapshot, Store
 from modelfetch.units import format_bytes
 from tests.conftest import safetensors_bytes

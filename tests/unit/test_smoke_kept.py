@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelfetch.smoke import SmokeOptions
-from modelfetch.smoke.kept import Circumstances, asked_of, changes, to_keep
-from modelfetch.smoke.result import make_result
+from modelfetch.smoketest import SmokeOptions
+from modelfetch.smoketest.kept import Circumstances, asked_of, changes, to_keep
+from modelfetch.smoketest.result import make_result
 from tests.unit.test_smoke_verdict import CHAT, FAULTS, SUBJECT
 
 NOW = Circumstances("ab", {"torch": "2.13.0"}, ("a CPU",), {"prompt": "None"})

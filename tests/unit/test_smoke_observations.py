@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from modelfetch.model.contents import NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.kind import Exercise, Kind
-from modelfetch.smoke.lines import from_line, to_line
-from modelfetch.smoke.observations import OBSERVATIONS, Garbled, Names, Observation, Predicted, Stack, Started
+from modelfetch.smoketest.lines import from_line, to_line
+from modelfetch.smoketest.observations import OBSERVATIONS, Garbled, Names, Observation, Predicted, Stack, Started
 
 PLAIN_DICTIONARIES = {"evidence": NotExercised, "versions": Stack}
 OBSERVED = st.one_of(

@@ -16,8 +16,8 @@ import pytest
 from modelfetch.cli import run
 from modelfetch.cli._smoke_page import Author, render_page
 from modelfetch.model.placement import Need
-from modelfetch.smoke import SmokeResult, Subject, Verdict
-from modelfetch.smoke.result import make_result
+from modelfetch.smoketest import SmokeResult, Subject, Verdict
+from modelfetch.smoketest.result import make_result
 from tests.unit.test_smoke_verdict import CHAT, FAULTS, GENERATED, PLACED, PREDICTED, SUBJECT, instead
 
 AUTHOR = Author("/home/somebody", "somebody", "1.0")

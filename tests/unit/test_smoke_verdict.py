@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from modelfetch.model.contents import BrokenFile, NotExercised
 from modelfetch.model.kind import Kind
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed
-from modelfetch.smoke.criteria import CHECKS, judge
-from modelfetch.smoke.level import Level
-from modelfetch.smoke.observations import (
+from modelfetch.smoketest.criteria import CHECKS, judge
+from modelfetch.smoketest.level import Level
+from modelfetch.smoketest.observations import (
     Answered,
     BytesKnown,
     Embedded,
@@ -39,8 +39,8 @@ from modelfetch.smoke.observations import (
     WeightsScanned,
     ZeroRows,
 )
-from modelfetch.smoke.result import Subject, make_result
-from modelfetch.smoke.verdict import Case, Severity, Verdict, decide
+from modelfetch.smoketest.result import Subject, make_result
+from modelfetch.smoketest.verdict import Case, Severity, Verdict, decide
 
 SUBJECT = Subject("owner/name", "/models/name", "0" * 40)
 

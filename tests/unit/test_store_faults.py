@@ -17,7 +17,7 @@ from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.views import folder
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.other_tools import write_all
 from tests.stored import bring, contents, dead_partial, deliver, digests_of, manifest_of
 
@@ -63,7 +63,7 @@ from modelfetch.errors import StoreError
 from modelfetch.reference import parse
 from modelfetch.store import Store
 from modelfetch.store.views import huggingface, folder
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 if os.getuid() == 0:
     # After the imports: the interpreter may be where another user may not look.
     os.setgid({nobody})

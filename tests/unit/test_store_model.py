@@ -20,7 +20,7 @@ from modelfetch.reference import Reference
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.files import files_below
 from modelfetch.store.views import folder, huggingface
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.other_tools import huggingface_cache, write
 from tests.stored import bring, contents, digests_of, manifest_of
 

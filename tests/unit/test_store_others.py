@@ -16,7 +16,7 @@ from modelfetch.reference import parse
 from modelfetch.store import FolderDestination, Store
 from modelfetch.store.views import folder, huggingface
 from modelfetch.transfer.needs import Needs
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.other_tools import huggingface_cache
 from tests.stored import bring, contents, dead_partial, deliver, digests_of, manifest_of
 

@@ -15,7 +15,7 @@ import pytest
 from modelfetch.errors import NoSourceError, StoreError
 from modelfetch.store import FolderDestination, Snapshot, Store
 from modelfetch.store.views import folder, huggingface, modelscope
-from modelfetch.verify import Checked, Problem, Severity, VerifyReport, verify
+from modelfetch.verification import Checked, Problem, Severity, VerifyReport, verify
 from tests.conftest import safetensors_bytes
 from tests.stored import bring, contents, deliver, digests_of, manifest_of
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from modelfetch.store import Store
-from modelfetch.verify import Finding, Problem, Severity, documents, verify
-from modelfetch.verify.companions import lacks
-from modelfetch.verify.contents import check_contents
+from modelfetch.verification import Finding, Problem, Severity, documents, verify
+from modelfetch.verification.companions import lacks
+from modelfetch.verification.contents import check_contents
 from tests.conftest import safetensors_bytes
 from tests.stored import bring, manifest_of
 

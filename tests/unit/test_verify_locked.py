@@ -13,7 +13,7 @@ from modelfetch.config import load
 from modelfetch.lock import Lock, LockedModel, render
 from modelfetch.manifest import Manifest
 from modelfetch.store import FolderDestination, Snapshot, Store
-from modelfetch.verify import Finding, Problem, Severity, hold_to_lock
+from modelfetch.verification import Finding, Problem, Severity, hold_to_lock
 from tests.conftest import safetensors_bytes
 from tests.stored import COMMIT, bring, deliver, digests_of, manifest_of
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config.values import Endpoint, Index, Settings
-from modelfetch.doctor import Machine
-from modelfetch.doctor.machine import Interpreter
-from modelfetch.doctor.probes.index_answers import read_index_answers
-from modelfetch.doctor.probes.token import TokenFacts, read_token
+from modelfetch.diagnosis import Machine
+from modelfetch.diagnosis.machine import Interpreter
+from modelfetch.diagnosis.probes.index_answers import read_index_answers
+from modelfetch.diagnosis.probes.token import TokenFacts, read_token
 
 # Far more than a loaded machine needs for one request on loopback.
 AMPLE_S = 30.0

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config.values import Endpoint, Settings
-from modelfetch.doctor import Machine
-from modelfetch.doctor.probes.endpoints import EndpointAnswer, read_endpoints
+from modelfetch.diagnosis import Machine
+from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, read_endpoints
 from tests.simulator.hub import FakeHub
 
 # Far more than a loaded machine needs for one request on loopback.

@@ -13,8 +13,8 @@ import pytest
 from modelfetch import experience
 from modelfetch.config import Settings
 from modelfetch.planning.preference import Experience, Tried
-from modelfetch.pull import Pulled
-from modelfetch.pull.learning import LEAST_BYTES
+from modelfetch.pulling import Pulled
+from modelfetch.pulling.learning import LEAST_BYTES
 from tests.pulling import MIB, REPO, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub
 

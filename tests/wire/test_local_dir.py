@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import UsageError
-from modelfetch.pull.repair import repair
+from modelfetch.pulling.repair import repair
 from modelfetch.store import Store
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.pulling import MIB, REPO, endpoint, noise, published_blobs, pull, settings
 from tests.simulator import FakeHub
 

@@ -26,8 +26,8 @@ from modelfetch.errors import (
 )
 from modelfetch.lock import LockedModel
 from modelfetch.manifest import Facts
-from modelfetch.pull import Pulled, Request, run
-from modelfetch.pull.locking import check_lock, lock_pulled
+from modelfetch.pulling import Pulled, Request, run
+from modelfetch.pulling.locking import check_lock, lock_pulled
 from modelfetch.reference import Reference
 from tests.pulling import MIB, REPO, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub

@@ -16,7 +16,7 @@ from modelfetch.prune import Wishes, carry_out, look_and_plan, planning
 from modelfetch.prune.picture import Kind
 from modelfetch.store import Store
 from modelfetch.transfer.needs import needed
-from modelfetch.verify import verify
+from modelfetch.verification import verify
 from tests.pulling import MIB, REPO, noise
 from tests.simulator import FakeHub
 

@@ -14,11 +14,11 @@ from modelfetch.config import Settings
 from modelfetch.errors import NoSourceError
 from modelfetch.events import Lost
 from modelfetch.planning.scheduler import PIECE
-from modelfetch.pull import Pulled
-from modelfetch.pull.repair import repair
+from modelfetch.pulling import Pulled
+from modelfetch.pulling.repair import repair
 from modelfetch.store import Store
 from modelfetch.store.hashing import hash_file
-from modelfetch.verify import Problem, VerifyReport, verify
+from modelfetch.verification import Problem, VerifyReport, verify
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
 from tests.simulator import Cut, FakeHub, Fault, Flip, Status
 

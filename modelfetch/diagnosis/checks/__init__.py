@@ -1,0 +1,72 @@
+"""Every check, in the order in which it is told: quick and basic first, slow ones last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelfetch.diagnosis.checks import (
+    caches,
+    cuda,
+    disk,
+    gpu,
+    gpu_health,
+    indexes,
+    interpreter,
+    models,
+    network,
+    packages,
+    setup,
+    system,
+    torch,
+)
+from modelfetch.diagnosis.checks.check import Check
+from modelfetch.diagnosis.probes.endpoints import EndpointFacts
+from modelfetch.diagnosis.probes.index_answers import IndexAnswers
+from modelfetch.diagnosis.probes.native import TrialFacts
+from modelfetch.diagnosis.probes.token import TokenFacts
+from modelfetch.errors import UsageError
+
+CHECKS: tuple[Check, ...] = (
+    *system.CHECKS,
+    *disk.CHECKS,
+    *setup.CHECKS,
+    *indexes.CHECKS,
+    *gpu.CHECKS,
+    *gpu_health.CHECKS,
+    *cuda.CHECKS,
+    *interpreter.CHECKS,
+    *packages.CHECKS,
+    *torch.CHECKS,
+    *models.CHECKS,
+    *caches.CHECKS,
+    *network.CHECKS,
+    *indexes.NETWORK_CHECKS,
+    *torch.DEEP_CHECKS,
+)
+
+
+def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, ...]:
+    """The checks that these names stand for: of a check, of a group, or of a finding; all of them where none is given.
+
+    Raises:
+        UsageError: nothing is called so.
+    """
+    wanted = set(names)
+    unknown = wanted - {name for check in CHECKS for name in _answers_to(check)}
+    if unknown:
+        groups = dict.fromkeys(check.group for check in CHECKS)
+        raise UsageError(
+            f"doctor has no check `{min(unknown)}`",
+            facts={"expected": "a group (" + ", ".join(groups) + "), a check, or a finding"},
+            hint="modelfetch doctor --list",
+        )
+    left_out: set[type] = {EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
+    # A trial that is asked for by name is wanted.
+    left_out |= set() if deep or wanted else {TrialFacts}
+    return tuple(
+        check for check in CHECKS if not left_out & set(check.needs) and (not wanted or wanted & _answers_to(check))
+    )
+
+
+def _answers_to(check: Check) -> set[str]:
+    return {check.name, check.group, *check.finds}

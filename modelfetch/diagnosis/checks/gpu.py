@@ -1,0 +1,206 @@
+"""GPUs as the system shows them: on the bus, in /dev, in the variables that hide them, and what else uses them.
+
+- No GPU is information: models run on the CPU then.
+- A GPU that is there and cannot be opened is an error, and says which of module, nodes and permissions is missing.
+- A variable that hides every GPU is an error; one that hides some is information.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelfetch.diagnosis.checks.check import Check, note, well
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.finding import Finding, Rank, Severity
+from modelfetch.diagnosis.machine import Machine
+from modelfetch.diagnosis.probes.hardware import HardwareFacts
+from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts
+
+NO_CUDA = "CUDA is not used"
+PROVE_CUDA = "modelfetch doctor --deep"
+
+# What a container must be started with.
+CONTAINER_FIX = (
+    "docker run --gpus all IMAGE",
+    "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+)
+
+# Less than this share of a GPU's memory free, and a model that should fit does not.
+_BUSY_SHARE = 0.8
+
+_COMPUTE_MODES = {1: "exclusive to a thread", 2: "prohibited", 3: "exclusive to a process"}
+
+
+def check_gpus(facts: Facts) -> list[Finding]:
+    hardware = facts[HardwareFacts]
+    if not hardware.has_gpu:
+        advice = (
+            "WSL shows none of Windows: `wsl --update` there, and a current NVIDIA driver." if hardware.in_wsl else ""
+        )
+        return [note("gpu.none", "no NVIDIA GPU is there, so models run on the CPU", advice=advice)]
+    fault = None if hardware.in_wsl else _missing(hardware)
+    if fault:
+        return [fault]
+    names = [device.name for device in facts[CudaFacts].devices or facts[NvmlFacts].devices]
+    shown = ", ".join(dict.fromkeys(names)) or "NVIDIA"
+    count = len(names) or len(hardware.gpus) or 1
+    return [well("gpus", f"{count} x {shown}", gpus=names or [gpu.address for gpu in hardware.gpus])]
+
+
+def _missing(hardware: HardwareFacts) -> Finding | None:
+    """What the system lacks to open its GPU; the lowest thing first."""
+    if hardware.module_version is None and not hardware.nodes:
+        others = sorted({gpu.driver for gpu in hardware.gpus if gpu.driver not in {None, "nvidia"}}, key=str)
+        held = f"`{others[0]}` holds the GPU instead of" if others else "the GPU is on the bus without"
+        return _fault(
+            "gpu.pci-no-driver",
+            f"{held} NVIDIA's kernel module",
+            advice="Install the driver on the host (branch 580 or newer), or load its module.",
+            fix=("sudo modprobe nvidia",),
+            evidence={"gpus": [gpu.address for gpu in hardware.gpus], "bound_driver": others},
+        )
+    nodes = sorted(hardware.nodes)
+    if "nvidiactl" not in hardware.nodes or not any(name.removeprefix("nvidia").isdecimal() for name in nodes):
+        return _fault(
+            "gpu.no-devnodes",
+            "`/dev` has no node of the GPU",
+            advice="The container was started without its GPU." if hardware.in_container else "",
+            fix=CONTAINER_FIX if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
+            evidence={"nodes": nodes},
+        )
+    if "nvidia-uvm" not in hardware.nodes:
+        return _fault(
+            "gpu.no-uvm",
+            "`/dev/nvidia-uvm` is not there",
+            fix=CONTAINER_FIX if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
+            evidence={"nodes": nodes},
+        )
+    if hardware.closed_nodes:
+        return _fault(
+            "gpu.dev-perm",
+            f"this user may not open `/dev/{hardware.closed_nodes[0]}`",
+            advice="In a container, `--group-add` does it. Log in again afterwards.",
+            fix=('sudo usermod -aG video,render "$(id -un)"',),
+            evidence={"closed": list(hardware.closed_nodes)},
+        )
+    return None
+
+
+def _fault(name: str, title: str, *, fix: tuple[str, ...], evidence: Mapping[str, object], advice: str = "") -> Finding:
+    return Finding(
+        name,
+        Severity.ERROR,
+        title,
+        evidence,
+        effect=NO_CUDA,
+        rank=Rank.HARDWARE,
+        advice=advice,
+        fix=fix,
+        verify=PROVE_CUDA,
+    )
+
+
+def check_visible(facts: Facts) -> list[Finding]:
+    hardware = facts[HardwareFacts]
+    environment = facts[Machine].environment
+    findings = []
+    runtime = environment.get("NVIDIA_VISIBLE_DEVICES")
+    if runtime in {"void", "none"} and hardware.in_container and hardware.has_gpu:
+        findings.append(
+            Finding(
+                "gpu.nvidia-visible",
+                Severity.ERROR,
+                f"the container was started with NVIDIA_VISIBLE_DEVICES={runtime}, which gives it no GPU",
+                {"NVIDIA_VISIBLE_DEVICES": runtime},
+                effect=NO_CUDA,
+                rank=Rank.HARDWARE,
+                fix=CONTAINER_FIX[:1],
+                verify=PROVE_CUDA,
+            )
+        )
+    variable = environment.get("CUDA_VISIBLE_DEVICES")
+    if variable is None or not hardware.has_gpu:
+        return findings
+    # NVML counts what there is, whatever CUDA is allowed to see.
+    count = len(facts[NvmlFacts].devices) or len(hardware.gpus)
+    if hides_all(variable, count):
+        findings.append(
+            Finding(
+                "gpu.visible",
+                Severity.ERROR,
+                f"CUDA_VISIBLE_DEVICES=`{variable}` hides every GPU",
+                {"CUDA_VISIBLE_DEVICES": variable, "gpus": count},
+                effect=NO_CUDA,
+                rank=Rank.VISIBILITY,
+                fix=("unset CUDA_VISIBLE_DEVICES",),
+                verify=PROVE_CUDA,
+            )
+        )
+    else:
+        findings.append(note("gpu.visible", f"CUDA_VISIBLE_DEVICES=`{variable}` chooses among {count} GPUs"))
+    return findings
+
+
+def hides_all(variable: str, count: int) -> bool:
+    """Whether CUDA sees none of `count` GPUs with this CUDA_VISIBLE_DEVICES.
+
+    The list is read up to its first entry that is no GPU; with an index twice torch takes it as empty.
+    """
+    chosen = [entry.strip() for entry in variable.split(",")]
+    first = chosen[0]
+    if first.startswith(("GPU-", "MIG-")):
+        return False
+    if not first.isdecimal() or int(first) >= max(count, 1):
+        return True
+    return len(set(chosen)) < len(chosen)
+
+
+def check_usage(facts: Facts) -> list[Finding]:
+    findings = []
+    for index, device in enumerate(facts[NvmlFacts].devices):
+        if device.compute_mode in _COMPUTE_MODES:
+            findings.append(
+                Finding(
+                    "gpu.exclusive",
+                    Severity.WARNING,
+                    f"GPU {index} is {_COMPUTE_MODES[device.compute_mode]}",
+                    {"gpu": index, "compute_mode": device.compute_mode},
+                    fix=(f"sudo nvidia-smi -i {index} -c 0",),
+                    verify="modelfetch doctor usage",
+                )
+            )
+        if device.memory_bytes and device.memory_used_bytes > _BUSY_SHARE * device.memory_bytes:
+            free = (device.memory_bytes - device.memory_used_bytes) / 1e9
+            findings.append(
+                Finding(
+                    "gpu.busy",
+                    Severity.WARNING,
+                    f"GPU {index} has {free:.1f} of {device.memory_bytes / 1e9:.1f} GB free",
+                    {"gpu": index, "memory_bytes": device.memory_bytes, "memory_used_bytes": device.memory_used_bytes},
+                    advice="Other processes hold the rest; this lists them.",
+                    fix=("nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv",),
+                    verify="modelfetch doctor usage",
+                )
+            )
+    return findings
+
+
+CHECKS = (
+    Check(
+        "gpus",
+        "gpu",
+        "GPUs on the bus and in /dev, and whether they can be opened",
+        (HardwareFacts, CudaFacts, NvmlFacts),
+        ("gpu.none", "gpu.pci-no-driver", "gpu.no-devnodes", "gpu.no-uvm", "gpu.dev-perm"),
+        check_gpus,
+    ),
+    Check(
+        "visible",
+        "gpu",
+        "variables that hide GPUs",
+        (HardwareFacts, NvmlFacts),
+        ("gpu.visible", "gpu.nvidia-visible"),
+        check_visible,
+    ),
+    Check("usage", "gpu", "who holds a GPU already", (NvmlFacts,), ("gpu.exclusive", "gpu.busy"), check_usage),
+)

@@ -1,0 +1,138 @@
+"""What the machine gives this process: processors, memory, shared memory, open files.
+
+- A limit is information; what is too little for running models is a warning.
+"""
+
+from __future__ import annotations
+
+from modelfetch.diagnosis.checks.check import Check, note, well
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.finding import Finding, Severity
+from modelfetch.diagnosis.machine import Machine
+from modelfetch.diagnosis.probes.limits import LimitFacts
+
+# A container gets 64 MiB unless it asks for more; workers that hand tensors to each other want a gigabyte.
+_LEAST_SHARED_MEMORY = 1 << 30
+
+# torch and transformers alone take this much.
+_LEAST_MEMORY = 1_000_000_000
+
+# torch's CUDA build is unpacked in about this much at a time.
+_LEAST_TEMPORARY = 1 << 30
+
+# Lanes, files and pipes of a pull take some hundreds; 1024 is what systems give and is enough.
+_LEAST_OPEN_FILES = 1024
+
+
+def check_processors(facts: Facts) -> list[Finding]:
+    limits = facts[LimitFacts]
+    if limits.cpu_limit is None:
+        return [well("processors", f"{limits.cpus} processor{'' if limits.cpus == 1 else 's'}", count=limits.cpus)]
+    title = f"{limits.cpu_limit:g} of {limits.cpus} processors"
+    findings = [well("processors", title, count=limits.cpus, limit=limits.cpu_limit)]
+    if not facts[Machine].environment.get("OMP_NUM_THREADS"):
+        # Measured: more threads than processors made writing a text five to ten times slower.
+        threads = max(1, int(limits.cpu_limit))
+        why = f"programs start a thread for each of {limits.cpus} processors, and may use {limits.cpu_limit:g}"
+        findings.append(note("cpu.threads", why, advice=f"export OMP_NUM_THREADS={threads}"))
+    return findings
+
+
+def check_memory(facts: Facts) -> list[Finding]:
+    limits = facts[LimitFacts]
+    if limits.memory_bytes is None:
+        return [well("memory", "memory of unknown size")]
+    size = limits.memory_bytes
+    title = f"{size / 1e9:.1f} GB memory"
+    if limits.memory_limit_bytes is not None and limits.memory_limit_bytes < size:
+        title = f"{limits.memory_limit_bytes / 1e9:.1f} of {size / 1e9:.1f} GB memory"
+    free = min(each for each in (limits.memory_available_bytes, size) if each is not None)
+    if free < _LEAST_MEMORY:
+        return [
+            Finding(
+                "ram.low",
+                Severity.WARNING,
+                f"{free / 1e9:.1f} of {size / 1e9:.1f} GB memory are free, which no model can be run in",
+                {"available_bytes": free, "bytes": size},
+                advice="This shows what holds the rest.",
+                fix=("ps -eo pid,rss,comm --sort=-rss | head",),
+                verify="modelfetch doctor memory",
+            )
+        ]
+    return [
+        well(
+            "memory",
+            title,
+            bytes=size,
+            available_bytes=limits.memory_available_bytes,
+            limit_bytes=limits.memory_limit_bytes,
+        )
+    ]
+
+
+def check_shared_memory(facts: Facts) -> list[Finding]:
+    size = facts[LimitFacts].shared_memory_bytes
+    if size is None:
+        return [well("shared-memory", "there is no /dev/shm")]
+    if size >= _LEAST_SHARED_MEMORY:
+        return [well("shared-memory", f"{size / 1e9:.1f} GB in /dev/shm", bytes=size)]
+    return [
+        Finding(
+            "shm.small",
+            Severity.WARNING,
+            f"`/dev/shm` has {size / 1e6:.0f} MB",
+            {"bytes": size},
+            advice="It hits servers with several processes (NCCL, data loaders), not pulling.",
+            fix=("docker run --shm-size=8g IMAGE", "sudo mount -o remount,size=8g /dev/shm"),
+            verify="modelfetch doctor shared-memory",
+        )
+    ]
+
+
+def check_temporary(facts: Facts) -> list[Finding]:
+    size = facts[LimitFacts].temporary_bytes
+    if size is None or size >= _LEAST_TEMPORARY:
+        return [well("temporary", "there is room for temporary files")]
+    return [
+        Finding(
+            "tmp.small",
+            Severity.WARNING,
+            f"the folder for temporary files has {size / 1e6:.0f} MB in all",
+            {"bytes": size},
+            advice="pip unpacks packages there, and torch.compile keeps what it compiled.",
+            fix=('mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"',),
+            verify="modelfetch doctor temporary",
+        )
+    ]
+
+
+def check_open_files(facts: Facts) -> list[Finding]:
+    limit = facts[LimitFacts].open_files
+    if limit is None or limit >= _LEAST_OPEN_FILES:
+        return [well("open-files", f"{'any number of' if limit is None else limit} open files", limit=limit)]
+    return [
+        Finding(
+            "ulimit",
+            Severity.WARNING,
+            f"a process may open {limit} files",
+            {"limit": limit},
+            fix=(f"ulimit -n {_LEAST_OPEN_FILES * 4}",),
+            verify="modelfetch doctor open-files",
+        )
+    ]
+
+
+CHECKS = (
+    Check(
+        "processors",
+        "machine",
+        "processors, and how many may be used",
+        (LimitFacts,),
+        ("cpu.threads",),
+        check_processors,
+    ),
+    Check("memory", "machine", "memory, and how much may be used", (LimitFacts,), ("ram.low",), check_memory),
+    Check("shared-memory", "machine", "the size of /dev/shm", (LimitFacts,), ("shm.small",), check_shared_memory),
+    Check("temporary", "machine", "room for temporary files", (LimitFacts,), ("tmp.small",), check_temporary),
+    Check("open-files", "machine", "how many files may be open", (LimitFacts,), ("ulimit",), check_open_files),
+)

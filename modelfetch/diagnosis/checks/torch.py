@@ -1,0 +1,237 @@
+"""torch: what it was built for, against the driver and the GPUs. Read from files, or tried in a child with --deep.
+
+- A build without CUDA is an error where an NVIDIA GPU is, and information where none is.
+- A driver that does not serve the build's CUDA is named with what it does serve, and with a torch that it would serve.
+- No torch is information: pulling and checking need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelfetch.diagnosis.checks.check import Check, note, well
+from modelfetch.diagnosis.checks.cuda import driver_release
+from modelfetch.diagnosis.checks.gpu import NO_CUDA, PROVE_CUDA
+from modelfetch.diagnosis.checks.interpreter import NO_MODELS
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.finding import Finding, Rank, Severity
+from modelfetch.diagnosis.machine import Machine
+from modelfetch.diagnosis.probes.hardware import HardwareFacts
+from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
+from modelfetch.diagnosis.probes.torch_files import TorchFacts
+from modelfetch.diagnosis.tables import (
+    cuda_of,
+    installable,
+    minimum_driver,
+    runs_on,
+    served_cuda,
+    serves,
+    version,
+    written,
+)
+
+# A product of 32-bit numbers differs by rounding; a tensor core that rounds its inputs differs this much at most.
+_LARGEST_DIFFERENCE = 0.01
+
+_HINTS = {
+    "undefined symbol": "Its parts are of different builds.",
+    "libcudnn": "A package of CUDA libraries is missing or of another version.",
+    "GLIBC_": "It was built for a newer system than this one.",
+    "CXXABI": "An older libstdc++ stands before the system's own.",
+    "PTX": "The GPU is newer than the build, and the driver too old to translate for it: a newer driver does.",
+}
+
+
+def check_torch(facts: Facts) -> list[Finding]:
+    torch, hardware = facts[TorchFacts], facts[HardwareFacts]
+    if torch.folder is None:
+        return [
+            note(
+                "torch.absent",
+                "torch is not installed, which only running models needs",
+                advice="Install the torch that your GPU needs, then `pip install modelfetch[smoke]`.",
+            )
+        ]
+    built = f"torch {torch.release} was built"
+    if torch.cuda is not None and not torch.has_cuda_library:
+        title = f"{built} for CUDA {torch.cuda}, and its `libtorch_cuda.so` is not there"
+        return [_wrong_build("torch.broken", title, facts)]
+    if torch.cuda is not None:
+        return [well("torch", f"{built} for CUDA {torch.cuda}", **_evidence(torch))]
+    if torch.hip or torch.xpu:
+        title = f"{built} for " + (f"ROCm {torch.hip}" if torch.hip else f"Intel GPUs ({torch.xpu})")
+        return [
+            _wrong_build("torch.rocm", title, facts) if hardware.has_gpu else well("torch", title, **_evidence(torch))
+        ]
+    if hardware.has_gpu:
+        return [_wrong_build("torch.cpu-build", f"{built} without CUDA", facts)]
+    return [Finding("torch.cpu-build-nogpu", Severity.INFO, f"{built} for the CPU", _evidence(torch))]
+
+
+def _evidence(torch: TorchFacts) -> dict[str, object]:
+    return {"release": torch.release, "cuda": torch.cuda, "folder": str(torch.folder)}
+
+
+def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
+    return Finding(
+        name,
+        Severity.ERROR,
+        title,
+        _evidence(facts[TorchFacts]),
+        effect=NO_CUDA,
+        rank=Rank.TORCH,
+        fix=_torches(facts),
+        verify=PROVE_CUDA,
+    )
+
+
+def _torches(facts: Facts) -> tuple[str, ...]:
+    cuda = facts[CudaFacts]
+    devices = [device.capability for device in cuda.devices]
+    return installable(version(driver_release(facts)), cuda.driver_api, devices, facts[Machine].architecture)
+
+
+def check_build(facts: Facts) -> list[Finding]:
+    torch, cuda = facts[TorchFacts], facts[CudaFacts]
+    if not torch.cuda or not facts[HardwareFacts].has_gpu:
+        return []
+    release = driver_release(facts)
+    if serves(version(release), cuda.driver_api, torch.cuda_version) is False:
+        return [_too_old(release, facts)]
+    lacking = [device for device in cuda.devices if not _has_code(torch.capabilities, device.capability)]
+    if lacking:
+        return [_no_code(lacking[0], facts)]
+    return [well("build", f"driver and GPUs go with torch's CUDA {torch.cuda}", capabilities=list(torch.capabilities))]
+
+
+def _too_old(release: str, facts: Facts) -> Finding:
+    torch, cuda = facts[TorchFacts], facts[CudaFacts]
+    known = cuda_of(cuda.driver_api) if cuda.driver_api else served_cuda(version(release))
+    served = f"CUDA {written(known)}" if known else "an older one"
+    needed = minimum_driver(torch.cuda_version)
+    driver = f"the driver {release}".rstrip()
+    return Finding(
+        "drv.too-old",
+        Severity.ERROR,
+        f"torch {torch.release} was built for CUDA {torch.cuda} and {driver} serves {served}",
+        {"driver": release, "driver_api": cuda.driver_api, "needed_driver": written(needed or ())},
+        effect=NO_CUDA,
+        rank=Rank.TORCH,
+        advice=f"Or a driver of branch {needed[0]} or newer, on the host." if needed else "",
+        fix=_torches(facts),
+        verify=PROVE_CUDA,
+    )
+
+
+def _has_code(codes: tuple[int, ...], device: int) -> bool:
+    return not codes or any(runs_on(code, device) for code in codes)
+
+
+def _no_code(device: CudaDevice, facts: Facts) -> Finding:
+    torch = facts[TorchFacts]
+    # A GPU that is newer than the build compiles its portable code, slowly, and usually works.
+    is_newer = device.capability > max(torch.capabilities)
+    capability = f"{device.capability // 10}.{device.capability % 10}"
+    return Finding(
+        "gpu.capability",
+        Severity.WARNING if is_newer else Severity.ERROR,
+        f"torch {torch.release} holds no code for the {device.name}, which has compute capability {capability}",
+        {"capability": device.capability, "capabilities": list(torch.capabilities)},
+        effect="" if is_newer else NO_CUDA,
+        rank=Rank.TORCH,
+        fix=_torches(facts),
+        verify=PROVE_CUDA,
+    )
+
+
+def check_trial(facts: Facts) -> list[Finding]:
+    torch, trial, hardware = facts[TorchFacts], facts[TrialFacts], facts[HardwareFacts]
+    # A Python that does not start was not tried.
+    if torch.folder is None or trial == TrialFacts():
+        return []
+    if trial.import_error or trial.version is None:
+        return [_not_importable(trial)]
+    if trial.ended != "well":
+        how = "hangs" if trial.ended == "hung" else f"dies with {trial.ended}"
+        return [_trial_fault("torch.trial", f"torch {how} when it uses the GPU", trial, Severity.CRASHED)]
+    if trial.cuda_available:
+        wrong = [_trial_fault("torch.trial", title, trial) for title in map(_wrong_product, trial.trials) if title]
+        title = f"torch {trial.version} multiplies rightly on {len(trial.trials)} GPU(s)"
+        return wrong or [well("trial", title, import_s=trial.import_s, gpus=len(trial.trials))]
+    if torch.cuda and hardware.has_gpu:
+        why = trial.warnings[0].splitlines()[0] if trial.warnings else "torch does not say why"
+        return [_trial_fault("torch.cuda", f"`torch.cuda.is_available()` is false ({why})", trial)]
+    title = f"torch {trial.version} is imported in {trial.import_s} s and runs on the CPU"
+    return [well("trial", title, import_s=trial.import_s)]
+
+
+def _wrong_product(trial: Mapping[str, Any]) -> str | None:
+    """What is wrong with the product that a device made."""
+    if "error" in trial:
+        return f"torch cannot multiply on {trial['device']} ({trial['error']})"
+    # Written so that not-a-number is wrong, too.
+    return None if trial["difference"] <= _LARGEST_DIFFERENCE else f"{trial['device']} multiplies wrongly"
+
+
+def _not_importable(trial: TrialFacts) -> Finding:
+    error = trial.import_error or trial.last_words or trial.ended
+    hint = next((text for sign, text in _HINTS.items() if sign in error), "")
+    if trial.ended == "SIGILL":
+        hint = "It was built for a newer processor than this one."
+    release = version(trial.version or "")
+    return Finding(
+        "torch.import",
+        Severity.ERROR if trial.ended == "well" else Severity.CRASHED,
+        f"torch cannot be imported ({error})",
+        {"ended": trial.ended, "error": error},
+        effect=NO_MODELS,
+        rank=Rank.TORCH,
+        advice=hint,
+        fix=(f'python -m pip install --force-reinstall "torch{"==" + written(release) if release else ""}"',),
+        verify=PROVE_CUDA,
+    )
+
+
+def _trial_fault(name: str, title: str, trial: TrialFacts, severity: Severity = Severity.ERROR) -> Finding:
+    return Finding(
+        name,
+        severity,
+        title,
+        {"ended": trial.ended, "warnings": list(trial.warnings), "trials": [dict(result) for result in trial.trials]},
+        effect=NO_CUDA,
+        rank=Rank.TRIAL,
+        advice=next((hint for sign, hint in _HINTS.items() if sign in title), ""),
+        verify=PROVE_CUDA,
+    )
+
+
+CHECKS = (
+    Check(
+        "torch",
+        "python",
+        "which torch is installed, and what it was built for",
+        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts),
+        ("torch.absent", "torch.cpu-build", "torch.cpu-build-nogpu", "torch.rocm", "torch.broken"),
+        check_torch,
+    ),
+    Check(
+        "build",
+        "python",
+        "torch's CUDA build against the driver and the GPUs",
+        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts),
+        ("drv.too-old", "gpu.capability"),
+        check_build,
+    ),
+)
+
+DEEP_CHECKS = (
+    Check(
+        "trial",
+        "trial",
+        "imports torch and multiplies on every GPU (--deep)",
+        (TorchFacts, TrialFacts, HardwareFacts),
+        ("torch.import", "torch.cuda", "torch.trial"),
+        check_trial,
+    ),
+)

@@ -1,0 +1,129 @@
+"""The installed packages that matter. From their metadata: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from modelfetch.config import Settings
+from modelfetch.diagnosis.machine import Machine
+from modelfetch.diagnosis.probes.source_files import assignments
+
+# What pulling, checking and running a model goes through, in the order in which it is shown.
+SHOWN = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "tokenizers",
+    "huggingface-hub",
+    "modelscope-hub",
+    "modelscope",
+)
+
+# Not shown, but wrong often enough: built for one torch each, or standing in another package's way.
+WATCHED = (*SHOWN, "torchvision", "torchaudio", "hf-xet", "pynvml", "numpy")
+
+# Used by transformers where they are there, each within a range that only this table of its own tells.
+_OPTIONAL = ("accelerate", "kernels", "safetensors", "tokenizers", "sentencepiece", "tiktoken", "timm", "hf_xet")
+_OPTIONAL_TABLE = "dependency_versions_table.py"
+
+_COMPILED = ("torch", "transformers")
+
+
+@dataclass(frozen=True)
+class PackageFacts:
+    """`versions` holds each installed package's version, `duplicates` what one folder holds twice, and where.
+
+    `requirements` are those of the watched packages, as written in their metadata; `optional` what transformers wants
+    of packages that it uses where they are there; `uncompiled` the packages without byte code, with whether it could be
+    written beside them; `conda` the versions of those that conda installed and something else replaced.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    uncompiled: Mapping[str, bool] = field(default_factory=dict)
+    conda: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_packages(machine: Machine, _settings: Settings) -> PackageFacts:
+    versions: dict[str, str] = {}
+    duplicates: dict[str, tuple[str, ...]] = {}
+    requirements: dict[str, tuple[str, ...]] = {}
+    for folder in machine.import_folders:
+        for name, found in _installed_in(folder).items():
+            if name in versions:
+                continue  # an earlier folder's is the one that is imported
+            versions[name] = _version_of(found[0])
+            if len(found) > 1:
+                duplicates[name] = tuple(_version_of(each) for each in found)
+            if name in WATCHED:
+                requirements[name] = tuple(Distribution.at(found[0]).requires or ())
+    return PackageFacts(
+        versions, duplicates, requirements, _optional(machine), _uncompiled(machine), _replaced(machine, versions)
+    )
+
+
+def _installed_in(folder: Path) -> dict[str, list[Path]]:
+    """The metadata folders by package. Their own names tell name and version: reading hundreds of files takes time."""
+    installed: dict[str, list[Path]] = {}
+    for entry in sorted(folder.glob("*.dist-info")):
+        # An uninstall that was cut short leaves a folder without this file.
+        if (entry / "METADATA").is_file():
+            name = re.sub(r"[-_.]+", "-", entry.name.partition("-")[0]).lower()
+            installed.setdefault(name, []).append(entry)
+    return installed
+
+
+def _version_of(metadata_folder: Path) -> str:
+    return metadata_folder.name.removesuffix(".dist-info").partition("-")[2]
+
+
+def _optional(machine: Machine) -> tuple[str, ...]:
+    """What the table in transformers says of the packages that it uses where they are there."""
+    table = next(
+        (value for name, value in assignments(_file_of(machine, "transformers", _OPTIONAL_TABLE)) if name == "deps"),
+        None,
+    )
+    try:
+        ranges = ast.literal_eval(table) if table else {}
+        return tuple(str(ranges[name]) for name in _OPTIONAL if name in ranges)
+    except (ValueError, TypeError):
+        return ()
+
+
+def _file_of(machine: Machine, package: str, name: str) -> Path:
+    found = (folder / package / name for folder in machine.import_folders if (folder / package / name).is_file())
+    return next(found, Path(os.devnull))
+
+
+def _replaced(machine: Machine, versions: Mapping[str, str]) -> dict[str, str]:
+    """What conda says is here in one version, and what is here in another."""
+    replaced = {}
+    for entry in sorted((machine.interpreter.prefix / "conda-meta").glob("*.json")):
+        name, _, release = entry.stem.rpartition("-")[0].rpartition("-")
+        name = {"pytorch": "torch"}.get(name, name).replace("_", "-")
+        if name in WATCHED and name in versions and release != versions[name].partition("+")[0]:
+            replaced[name] = release
+    return replaced
+
+
+def _uncompiled(machine: Machine) -> dict[str, bool]:
+    if machine.environment.get("PYTHONPYCACHEPREFIX") or machine.interpreter.cache_tag is None:
+        return {}
+    uncompiled = {}
+    for name in _COMPILED:
+        package = next(
+            (path / name for path in machine.import_folders if (path / name / "__init__.py").is_file()), None
+        )
+        compiled = f"__pycache__/__init__.{machine.interpreter.cache_tag}.pyc"
+        if package is not None and not (package / compiled).is_file():
+            uncompiled[name] = os.access(package, os.W_OK)
+    return uncompiled

@@ -1,0 +1,124 @@
+"""Lets a model write: greedily, timed token by token, and once more to see whether it writes the same."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from modelfetch.model.kind import Kind
+from modelfetch.smoketest.child.prompting import prompt_for, turn_ends
+from modelfetch.smoketest.child.report import Report
+from modelfetch.smoketest.observations import Generated, Started, TokenIds
+from modelfetch.smoketest.request import Request
+
+REPEATED_TOKENS = 8
+
+
+class TokenClock:
+    """Given to `generate` as its streamer: notes each token and when it came. The first it is given is the prompt."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.times: list[float] = []
+        self._prompt_seen = False
+
+    def put(self, value: Any) -> None:
+        """Called by `generate` with every new token."""
+        if self._prompt_seen:
+            self.ids += value.flatten().tolist()
+            self.times.append(time.perf_counter())
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Called by `generate` when it is done."""
+
+
+def generate(model: Any, tokenizer: Any, request: Request, report: Report) -> None:
+    """Ask, and report the prompt and what was written."""
+    report(Started("prompt"))
+    prompted = prompt_for(request, tokenizer)
+    report(prompted)
+    text = prompted.rendered or prompted.text
+    plain = prompted.rendered is None or not prompted.chat
+    inputs = tokenizer(text, add_special_tokens=plain, return_tensors="pt").to(model.device)
+    inputs = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    if not ids_fit(model, inputs["input_ids"], "the prompt", report):
+        return
+    report(Started("generate"))
+    report(_generated(model, tokenizer, request, inputs))
+
+
+def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
+    """Whether every id has a row of the embedding. On a GPU one that has none would end the process."""
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    highest = int(ids.max())
+    report(TokenIds(what, highest, rows))
+    return highest < rows
+
+
+def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, Any]) -> Generated:
+    clock = TokenClock()
+    started = time.perf_counter()
+    result = _write(model, inputs, request, request.max_new_tokens, clock)
+    ids, times = clock.ids, clock.times or [time.perf_counter()]
+    again = TokenClock()
+    # One more than is compared: some models are made to end at the last token they may write.
+    _write(model, inputs, request, min(REPEATED_TOKENS + 1, request.max_new_tokens), again)
+    ends = turn_ends(request, tokenizer)
+    stops = _stop_ids(model)
+    special_ids = set(tokenizer.all_special_ids)
+    blank_ids = special_ids
+    if request.exercise.kind is Kind.SEQ2SEQ:
+        # What fills a span is written between special tokens, and may be nothing but them.
+        blank_ids = {tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id}
+    readable = tokenizer.decode([each for each in ids if each not in blank_ids])
+    inside = next((each for each in ids[:-1] if each in ends), None)
+    return Generated(
+        text=tokenizer.decode(ids),
+        new_ids=tuple(ids),
+        special_tokens=tuple(tokenizer.convert_ids_to_tokens(sorted(special_ids & set(ids)))),
+        only_special=not readable.strip(),
+        turn_end_inside=None if inside is None else ends[inside],
+        ended=_why_ended(ids, stops, request.max_new_tokens),
+        prompt_tokens=int(inputs["input_ids"].shape[1]),
+        first_token_s=times[0] - started,
+        decode_s=times[-1] - times[0],
+        same_again=_same_beginning(ids, again.ids),
+        finite=all(bool(torch.isfinite(logits).all()) for logits in result.logits),
+    )
+
+
+def _same_beginning(ids: list[int], again: list[int]) -> bool:
+    """As far as both go: either may have been cut off by the time."""
+    common = min(len(ids), len(again), REPEATED_TOKENS)
+    return ids[:common] == again[:common]
+
+
+def _write(model: Any, inputs: dict[str, Any], request: Request, max_new_tokens: int, clock: TokenClock) -> Any:
+    with torch.inference_mode():
+        return model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            max_time=request.generation_limit_s,
+            do_sample=False,
+            num_beams=1,
+            streamer=clock,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+
+
+def _stop_ids(model: Any) -> set[int]:
+    """What ends a generation: the model's configuration has one id, several, or none."""
+    stop = model.generation_config.eos_token_id
+    if stop is None:
+        return set()
+    return {stop} if isinstance(stop, int) else set(stop)
+
+
+def _why_ended(ids: list[int], stops: set[int], max_new_tokens: int) -> str:
+    if ids and ids[-1] in stops:
+        return "end of text"
+    return "length" if len(ids) >= max_new_tokens else "time"

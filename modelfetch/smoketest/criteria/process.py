@@ -1,0 +1,278 @@
+"""Judges whether the model could be run at all: its files, the machine, and the process that ran it. Decides only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from modelfetch.model.contents import BrokenFile, NotExercised
+from modelfetch.model.kind import TRUST
+from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, NoDevice, Placed
+from modelfetch.smoketest.level import Level
+from modelfetch.smoketest.observations import (
+    Answered,
+    BytesKnown,
+    Embedded,
+    Ended,
+    Finished,
+    Garbled,
+    Generated,
+    HeadersRead,
+    Loaded,
+    Planned,
+    Raised,
+    Structured,
+    WeightsScanned,
+)
+from modelfetch.smoketest.verdict import Case, Finding, Severity
+
+CHECKS = {
+    "damaged-bytes": "Files of the snapshot are not as they were when they were verified.",
+    "bytes-unproven": "No digest of these files is known, so nothing can be said of their bytes.",
+    "broken-file": "A file is missing, cut short, empty, or something else than its name says.",
+    "not-exercised": "Smoke does not know how to exercise this kind of model, or transformers does not know it.",
+    "remote-code": "The model needs Python code that came with it, and there was no consent to run it.",
+    "quantisation-unknown": "transformers does not know how the weights are quantised.",
+    "quantisation-backend": "The package that reads these quantised weights is not installed.",
+    "gguf": "A GGUF file that transformers cannot read here.",
+    "pickled-weights": "The weights are a pickle that names only weights; it was read with code execution forbidden.",
+    "bare-pickle": "The weights are a pickle of before torch 1.6, which is not scanned, and so not loaded.",
+    "unsafe-pickle": "The weights are a pickle that names something else than weights, which could be code.",
+    "no-device": "The device that was asked for is not there.",
+    "memory": "The model does not fit into memory.",
+    "gpu-memory": "The model did not fit into the GPU's memory and was run on the CPU.",
+    "error": "An error while loading or running the model.",
+    "timeout": "The process did not end within its time.",
+    "killed": "The process was killed by a signal: a crash in native code, or the kernel for want of memory.",
+    "unfinished": "The process ended without having done its work.",
+    "garbled": "The process wrote what is no observation.",
+}
+
+_INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
+_PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
+_SHOWN_FILES = 10
+_GGUF_UNKNOWN = "GGUF model with architecture"
+
+
+def damaged_bytes(case: Case) -> Iterator[Finding]:
+    known = case.last(BytesKnown)
+    if known and known.damaged.total:
+        yield Finding(
+            "damaged-bytes",
+            Severity.FAIL,
+            f"{known.damaged.total} file{'s' if known.damaged.total > 1 else ''} not as when verified",
+            {"which": "\n".join(known.damaged.examples[:_SHOWN_FILES])},
+            case.repair,
+        )
+
+
+def broken_files(case: Case) -> Iterator[Finding]:
+    for broken in case.every(BrokenFile):
+        yield Finding(
+            "broken-file",
+            Severity.FAIL,
+            f"`{broken.path}`: {broken.problem}",
+            hint=case.repair,
+        )
+
+
+def not_exercised(case: Case) -> Iterator[Finding]:
+    for skipped in case.every(NotExercised):
+        severity = Severity.FAIL if skipped.check == "unsafe-pickle" else Severity.SKIP
+        yield Finding(skipped.check, severity, skipped.reason, skipped.evidence, skipped.hint)
+
+
+def pickled(case: Case) -> Iterator[Finding]:
+    planned = case.last(Planned)
+    if planned and planned.pickled:
+        yield Finding(
+            "pickled-weights",
+            Severity.NOTE,
+            "the weights are a pickle, which could hold code; this one names only weights, and none was run",
+            hint="prefer a revision of the model that has safetensors",
+        )
+
+
+def device(case: Case) -> Iterator[Finding]:
+    for absent in case.every(NoDevice):
+        yield Finding(
+            "no-device", Severity.FAIL, f"`{absent.device}` cannot be used: {absent.reason}", hint="modelfetch doctor"
+        )
+
+
+def memory(case: Case) -> Iterator[Finding]:
+    """Short memory on the GPU is a warning when the CPU did the work after it."""
+    placed = case.last(Placed)
+    on_cpu = placed is not None and placed.device == "cpu"
+    for short in case.every(DoesNotFit):
+        rescued = on_cpu and short.device != "cpu"
+        yield Finding(
+            "gpu-memory" if rescued else "memory",
+            Severity.WARN if rescued else Severity.FAIL,
+            f"not enough memory on `{short.device}`" + (", so it was run on the CPU" if rescued else ""),
+            {
+                "needed": f"{_gigabytes(short.needed_bytes)} for the weights",
+                "free": _gigabytes(short.available_bytes),
+                "noticed": short.phase if short.phase == BEFORE_LOADING else f"during {short.phase}",
+            },
+            "free memory on this device (nvidia-smi names who holds it), or take a smaller or quantised model"
+            if short.device != "cpu"
+            else "free memory, try --dtype bfloat16, or take a smaller or quantised model",
+        )
+
+
+def errors(case: Case) -> Iterator[Finding]:
+    for raised in case.every(Raised):
+        yield (
+            _unsafe(raised)
+            or _refused(raised, case.last(Planned))
+            or Finding(
+                "error",
+                Severity.FAIL,
+                f"{raised.error} during {raised.phase}: {_first_line(raised)}",
+                _shown(raised),
+                _mend(raised),
+            )
+        )
+
+
+def _unsafe(raised: Raised) -> Finding | None:
+    """torch's own message about this tells how to run the code all the same; ours does not."""
+    named = _PICKLED_NAME.search(raised.message)
+    if named is None:
+        return None
+    return Finding(
+        "unsafe-pickle",
+        Severity.FAIL,
+        f"the pickled weights name `{named.group(1)}`, which is no weight: reading them could run code",
+        hint="do not load this file anywhere; look for a revision of the model that has safetensors",
+    )
+
+
+def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
+    """An error by which a loader says that it will not try, which is no failure of the model."""
+    if _GGUF_UNKNOWN in raised.message:
+        return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
+    if planned is None or raised.phase not in {"tokenizer", "load"}:
+        return None
+    if TRUST in raised.message:
+        title = "its tokenizer needs Python code that came with it, which runs with your rights"
+        hint = "read these files, then add --trust-remote-code"
+        return Finding("remote-code", Severity.SKIP, title, planned.code, hint)
+    if planned.quantisation and _lacks_backend(raised):
+        title = f"the weights are quantised with `{planned.quantisation}`: {_first_line(raised)}"
+        return Finding("quantisation-backend", Severity.SKIP, title, _shown(raised), _mend(raised))
+    return None
+
+
+def _first_line(raised: Raised) -> str:
+    return raised.message.strip().partition("\n")[0][:200]
+
+
+def _shown(raised: Raised) -> dict[str, str]:
+    return {"error": f"{raised.error}: {' '.join(raised.message.split())[:600]}"}
+
+
+def _lacks_backend(raised: Raised) -> bool:
+    """What the loaders of quantised weights say when a package or a GPU is missing, before they read any."""
+    missing = raised.error in {"ImportError", "ModuleNotFoundError", "PackageNotFoundError"}
+    return missing or "GPU" in raised.message
+
+
+def _mend(raised: Raised) -> str:
+    if install := _INSTALL.search(raised.message):
+        return install.group(0)
+    if raised.phase == "import":
+        return "modelfetch doctor"
+    return "pip install -U transformers"
+
+
+def ending(case: Case) -> Iterator[Finding]:
+    """How the process ended, where nothing it reported explains it."""
+    ended = case.last(Ended)
+    if ended is None:
+        return
+    evidence = {"last lines": ended.log[-1500:]} if ended.log else {}
+    if ended.timed_out:
+        yield Finding(
+            "timeout",
+            Severity.FAIL,
+            f"not done after {ended.seconds:.0f} s, during {ended.phase}",
+            evidence,
+            "give it more time with --timeout SECONDS",
+        )
+    elif ended.signal is not None:
+        yield _killed(ended, evidence)
+    elif ended.exit_status != 0:
+        yield Finding(
+            "unfinished",
+            Severity.FAIL,
+            f"the process ended with exit status {ended.exit_status} during {ended.phase}",
+            evidence,
+            "modelfetch doctor",
+        )
+
+
+def _killed(ended: Ended, evidence: dict[str, str]) -> Finding:
+    title = f"the process was killed by {ended.signal} during {ended.phase}"
+    hint = "modelfetch doctor --deep tries torch itself"
+    if ended.signal == "SIGKILL":
+        title += (
+            ": the kernel, for want of memory" if ended.oom_kills else ", most often the kernel's for want of memory"
+        )
+        hint = "free memory, try --dtype bfloat16, or take a smaller or quantised model"
+    return Finding("killed", Severity.FAIL, title, evidence, hint)
+
+
+def garbled(case: Case) -> Iterator[Finding]:
+    lines = case.every(Garbled)
+    if lines:
+        yield Finding(
+            "garbled",
+            Severity.FAIL,
+            "the process wrote what is no observation, so nothing it says is believed",
+            {"first": lines[0].line},
+        )
+
+
+def unfinished(case: Case) -> Iterator[Finding]:
+    """Asked last, of a case that nothing else was found against: a pass needs evidence of every step."""
+    ended = case.last(Ended)
+    ended_well = ended is not None and ended.exit_status == 0 and not ended.timed_out
+    steps = (
+        # Of a plain folder nothing is known, so beyond its own level the first step is not asked for.
+        (Level.BYTES, "bytes known", case.last(BytesKnown) or case.level is not Level.BYTES),
+        (Level.HEADERS, "headers read", case.last(HeadersRead)),
+        (Level.STRUCTURE, "structure compared", case.last(Structured) or case.last(Loaded)),
+        (Level.STRUCTURE, "finished", case.last(Finished)),
+        (Level.STRUCTURE, "ended well", ended_well),
+        (Level.LOAD, "loaded", case.last(Loaded)),
+        (Level.LOAD, "weights scanned", case.last(WeightsScanned)),
+        (Level.EXERCISE, "exercised", case.last(Generated) or case.last(Embedded) or case.last(Answered)),
+    )
+    absent = [step for level, step, evidence in steps if case.level.reaches(level) and not evidence]
+    if absent:
+        yield Finding(
+            "unfinished",
+            Severity.FAIL,
+            "the process ended without having done its work",
+            {"not seen": ", ".join(absent)},
+            "run it again; if it stays so, report it",
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+CRITERIA = (
+    damaged_bytes,
+    broken_files,
+    not_exercised,
+    pickled,
+    device,
+    memory,
+    errors,
+    ending,
+    garbled,
+)
