@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from modelfetch.cli._cells import shown, width
 from modelfetch.cli._output import say
 from modelfetch.errors import StoreError
 
@@ -79,7 +81,9 @@ def _keep(store: Store, snapshot: Snapshot, options: SmokeOptions, result: Smoke
 
 
 class _Progress:
-    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
+    """What is being waited for, and the end of what the model writes as it writes it, in one line on a terminal that is
+    gone at the end; nothing anywhere else.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -93,8 +97,29 @@ class _Progress:
             click.echo("\r\x1b[K", nl=False, err=True)
 
     def __call__(self, observation: Observation) -> None:
+        from modelfetch.smoketest.observations import Wrote
+
+        if isinstance(observation, Wrote):
+            self._line(_PHASES["generate"], observation.text.rstrip("\ufffd"))
         self.show(getattr(observation, "phase", None))
 
     def show(self, phase: str | None) -> None:
-        if self._shown and phase in _PHASES:
-            click.echo(f"\r\x1b[K{self._name}: {_PHASES[phase]}", nl=False, err=True)
+        if phase in _PHASES:
+            self._line(_PHASES[phase])
+
+    def _line(self, doing: str, written: str = "") -> None:
+        if self._shown:
+            head = f"{self._name}: {doing} "
+            click.echo(f"\r\x1b[K{head}{end_of(written, _columns() - len(head) - 1)}", nl=False, err=True)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def end_of(text: str, columns: int) -> str:
+    """The end of `text` that fits into so many columns, in one line."""
+    signs = list(shown(" ".join(text.split())))
+    while width("".join(signs)) > max(0, columns):
+        del signs[0]
+    return "".join(signs)

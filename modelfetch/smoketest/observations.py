@@ -228,6 +228,13 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Wrote:
+    """The end of what the model has written so far: to be shown while it writes, and judged nowhere."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Raised:
     """An exception ended the work in `phase`."""
 
@@ -289,6 +296,7 @@ Observation = (
     | Ranked
     | Answered
     | Memory
+    | Wrote
     | Raised
     | Finished
     | Garbled

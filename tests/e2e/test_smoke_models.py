@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from modelfetch.smoketest import Level, SmokeOptions, SmokeResult, Verdict, fit, smoke
+from modelfetch.smoketest.observations import Observation, Wrote
 from modelfetch.smoketest.result import make_result
 from tests.models import OTHER_KINDS, TINY_KINDS, minilm_folder, smollm2_folder, smollm2_gguf, tiny
 
@@ -170,10 +171,14 @@ def test_two_swapped_tensors_look_sound_which_is_why_bytes_are_verified_by_diges
 
 
 def test_a_real_chat_model_passes_with_nothing_said_against_it(model: Path) -> None:
-    result = smoke(model)
+    seen: list[Observation] = []
+    result = smoke(model, listener=seen.append)
     assert (result.verdict, result.findings) == (Verdict.PASS, ())
     assert result.spoken is not None
     assert result.spoken.answer == "The capital of France is Paris."
+    written = [each.text for each in seen if isinstance(each, Wrote)]
+    assert written
+    assert all(result.spoken.answer.startswith(text.strip()) for text in written), "it is told as it is written"
     assert result.spoken.ended == "end of text"
     facts = result.facts
     assert facts.parameters == 134_515_008

@@ -11,6 +11,7 @@ import pytest
 
 from modelfetch.cli import run
 from modelfetch.cli._smoke_report import render, render_fit
+from modelfetch.cli._smoke_test import end_of
 from modelfetch.config import load
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
 from modelfetch.smoketest import Fit, SmokeOptions
@@ -44,6 +45,23 @@ def test_a_failure_ends_with_status_10_and_says_what_to_do(tmp_path: Path, capsy
     assert "broken-file: `model.safetensors`: a Git LFS pointer" in printed.out
     assert "do: pull it again: modelfetch pull " in printed.out
     assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "expected"),
+    [
+        ("The capital of France", 40, "The capital of France"),
+        ("The capital\n of France", 9, "of France"),
+        ("法国的首都是巴黎", 5, "巴黎"),
+        ("\x1b[31mred", 40, "\\x1b[31mred"),
+        ("anything", 0, ""),
+        ("anything", -5, ""),
+    ],
+)
+def test_the_end_of_what_is_written_fits_into_a_line_and_commands_nothing(
+    text: str, columns: int, expected: str
+) -> None:
+    assert end_of(text, columns) == expected
 
 
 def test_what_is_skipped_ends_with_status_0_and_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

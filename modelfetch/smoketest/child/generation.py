@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,16 +11,24 @@ import torch
 from modelfetch.model.kind import Kind
 from modelfetch.smoketest.child.prompting import prompt_for, turn_ends
 from modelfetch.smoketest.child.report import Report
-from modelfetch.smoketest.observations import Generated, Started, TokenIds
+from modelfetch.smoketest.observations import Generated, Started, TokenIds, Wrote
 from modelfetch.smoketest.request import Request
 
 REPEATED_TOKENS = 8
+# While the model writes, the end of it is told: about what fits into a line, not oftener than an eye can follow.
+TOLD_TOKENS = 40
+TELL_EVERY_S = 0.1
 
 
 class TokenClock:
-    """Given to `generate` as its streamer: notes each token and when it came. The first it is given is the prompt."""
+    """Given to `generate` as its streamer: notes each token and when it came. The first it is given is the prompt.
 
-    def __init__(self) -> None:
+    `tell` is given the tokens so far, now and then.
+    """
+
+    def __init__(self, tell: Callable[[Sequence[int]], None] | None = None) -> None:
+        self._tell = tell
+        self._tell_at = 0.0
         self.ids: list[int] = []
         self.times: list[float] = []
         self._prompt_seen = False
@@ -29,6 +38,9 @@ class TokenClock:
         if self._prompt_seen:
             self.ids += value.flatten().tolist()
             self.times.append(time.perf_counter())
+            if self._tell and self.times[-1] >= self._tell_at:
+                self._tell_at = self.times[-1] + TELL_EVERY_S
+                self._tell(self.ids)
         self._prompt_seen = True
 
     def end(self) -> None:
@@ -47,7 +59,8 @@ def generate(model: Any, tokenizer: Any, request: Request, report: Report) -> No
     if not ids_fit(model, inputs["input_ids"], "the prompt", report):
         return
     report(Started("generate"))
-    report(_generated(model, tokenizer, request, inputs))
+    clock = TokenClock(lambda ids: report(Wrote(tokenizer.decode(ids[-TOLD_TOKENS:], skip_special_tokens=True))))
+    report(_generated(model, tokenizer, request, inputs, clock))
 
 
 def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
@@ -58,8 +71,7 @@ def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
     return highest < rows
 
 
-def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, Any]) -> Generated:
-    clock = TokenClock()
+def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, Any], clock: TokenClock) -> Generated:
     started = time.perf_counter()
     result = _write(model, inputs, request, request.max_new_tokens, clock)
     ids, times = clock.ids, clock.times or [time.perf_counter()]
