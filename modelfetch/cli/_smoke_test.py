@@ -109,7 +109,7 @@ class _Progress:
 
     def _line(self, doing: str, written: str = "") -> None:
         if self._shown:
-            head = f"{self._name}: {doing} "
+            head = f"{self._name}: {doing}{': ' if written else ''}"
             click.echo(f"\r\x1b[K{head}{end_of(written, _columns() - len(head) - 1)}", nl=False, err=True)
 
 

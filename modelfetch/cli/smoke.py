@@ -81,6 +81,8 @@ def command(  # noqa: PLR0913 - the options that are not fields of a test
         raise UsageError("name the models to test, or say --all", hint="modelfetch smoke Qwen/Qwen3-0.6B")
     if force and not every:
         raise UsageError("--force goes with --all; a model that is named is always run", hint="leave --force away")
+    if choices["trust_remote_code"] and len(models) != 1:
+        raise UsageError("whose code may run is said of one model at a time", hint="name one model")
     if report and plan:
         raise UsageError("--report is about tests, and --plan runs none", hint="leave one of them away")
     if report and not report.absolute().parent.is_dir():

@@ -47,6 +47,12 @@ def test_a_failure_ends_with_status_10_and_says_what_to_do(tmp_path: Path, capsy
     assert printed.err == ""
 
 
+@pytest.mark.parametrize("models", [["--all"], ["a/b", "c/d"]])
+def test_consent_to_run_code_is_given_for_one_model(models: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "--trust-remote-code", *models]) == 2
+    assert "one model at a time" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "expected"),
     [
