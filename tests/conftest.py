@@ -15,6 +15,7 @@ import pytest
 
 _FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "HUGGING_FACE_", "MODELSCOPE_", "MODELFETCH_", "XDG_", "TRANSFORMERS_")
 _FOREIGN_NAMES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE"}
+_FOREIGN_NAMES |= {"COLUMNS", "LINES"}  # of the terminal that the tests were started from
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -231,19 +232,25 @@ def test_a_listing_that_goes_on_elsewhere_does_not_take_the_token_along(tmp_path
 
 @pytest.mark.parametrize("name", HUBS)
 def test_no_process_list_and_no_log_holds_the_token(name: str, tmp_path: Path) -> None:
-    looked = list[str]()
+    looked, done = list[str](), threading.Event()
 
-    class Looker(Heard):
-        def __call__(self, event: events.Event) -> None:
-            if isinstance(event, events.Progress):
-                for process in children():
+    def look() -> None:
+        while not done.wait(0.01):
+            for process in children():
+                with suppress(psutil.Error):
                     looked.append(f"{process.cmdline()} {process.environ()}")
 
     with FakeHub({REPO: FILES}, rate=8e6) as hub:
         given = settings(tmp_path, endpoint(hub.url, name, sends_token=True), tokens=TOKENS)
         hub.set_faults(Fault(Status(400), SECOND, times=None, phase="data", origin="cdn"))
-        with pytest.raises(NoSourceError):
-            pull(given, via="sdk", listener=Looker())
+        looker = threading.Thread(target=look)
+        looker.start()
+        try:
+            with pytest.raises(NoSourceError):
+                pull(given, via="sdk")
+        finally:
+            done.set()
+            looker.join()
         assert looked
         assert not any(TOKENS[name] in text for text in looked)
         log = scratches(given)[0] / "log"
@@ -330,6 +337,14 @@ def wait_until_sent(hub: FakeHub, file: str, count: int) -> None:
         time.sleep(0.05)
 
 
+def wait_until_brought(home: Path, file: str, size: int) -> None:
+    """Until the client has the whole file under its name."""
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size == size for path in home.glob(f"partial-v1/sdk-*/files/{file}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def wait_until_gone(processes: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert alive == []
@@ -342,6 +357,7 @@ def test_killed_half_way_it_takes_its_client_along_and_the_same_command_goes_on(
         hub.set_faults(Fault(Stall(12 * MIB), SECOND, times=None))
         first = start(hub, tmp_path, name)
         wait_until_sent(hub, SECOND, 12 * MIB)
+        wait_until_brought(tmp_path, FIRST, len(FILES[FIRST]))
         running = children()
         assert running
         first.kill()

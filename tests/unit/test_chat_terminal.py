@@ -356,7 +356,7 @@ def test_without_prompt_toolkit_plain_lines_do(folder: Path) -> None:
         (["--top-k", "many"], "a whole number from 0"),
         (["--max-new-tokens", "0"], "a whole number from 1"),
         (["--seed", "-1"], "a whole number from 0"),
-        (["--device", "tpu"], "auto, cpu, cuda or cuda:N"),
+        (["--device", "tpu"], "auto, cpu, mps, cuda or cuda:N"),
         (["--dtype", "int4"], "float32"),
     ],
 )
