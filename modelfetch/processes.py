@@ -33,6 +33,11 @@ class Streams:
     kept: tuple[int, ...] = ()
 
 
+def cores() -> int:
+    """The cores that this process may use, by its affinity."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Group(subprocess.Popen[bytes]):
     """A child process and everything that it starts."""
 

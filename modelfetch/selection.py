@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 
 from modelfetch.errors import NotFoundError, UsageError
 from modelfetch.manifest import Entry
-from modelfetch.units import format_bytes
+from modelfetch.units import format_bytes, format_names
 
 PREFERRED_QUANTS = ("Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q5_K_M", "Q4_0", "Q4_1", "Q8_0", "F16", "BF16")
 # A projector is small and made to be used as it is.
@@ -69,10 +69,10 @@ class Selection:
             notes.append(f"took the {self.quant} of several GGUF files (name another as OWNER/NAME:QUANT)")
         code = [entry.path for entry in self.chosen if entry.path.endswith(".py")]
         if code:
-            notes.append(f"comes with code ({_some(code)}); it runs only if you say --trust-remote-code")
+            notes.append(f"comes with code ({format_names(code)}); it runs only if you say --trust-remote-code")
         pickled = [entry.path for entry in self.chosen if _PICKLED.search(entry.path)]
         if pickled:
-            notes.append(f"pickled files can run code when loaded: {_some(pickled)}")
+            notes.append(f"pickled files can run code when loaded: {format_names(pickled)}")
         return tuple(notes)
 
 
@@ -115,7 +115,7 @@ def _included(entries: Sequence[Entry], include: Sequence[str]) -> list[Entry]:
         if not any(_matches(entry.path, pattern) for entry in entries):
             raise NotFoundError(
                 f"no file matches `{pattern}`",
-                facts={"files": f"{len(entries)}, such as {_some([entry.path for entry in entries])}"},
+                facts={"files": f"{len(entries)}, such as {format_names([entry.path for entry in entries])}"},
                 hint="list them with --dry-run --all-files --json",
             )
     return [entry for entry in entries if _matches_any(entry.path, include)]
@@ -219,7 +219,3 @@ def _matches(path: str, pattern: str) -> bool:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,7 +1,10 @@
-"""Sizes, speeds and times as people read them."""
+"""Sizes, speeds, times and lists as people read them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_NAMED = 3
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -24,3 +27,9 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def format_names(names: Sequence[str]) -> str:
+    """The names, or the first few of many: `a, b, c and 4 more`."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from modelfetch.adopt.taking import Taking, take_all
 from modelfetch.adopt.work import Inode, Means, Work, plan
 from modelfetch.errors import UsageError
 from modelfetch.manifest import Digests
+from modelfetch.processes import cores
 from modelfetch.reference import Reference
 from modelfetch.store import Store
 from modelfetch.store.adopting import device_of, may_hard_link, payload_identities
@@ -93,7 +93,7 @@ def _take(
         work = plan(candidates, means, payload_identities(store), find)
         total = work.total_bytes
         taking = Taking(store, needs.add, lambda path, count: listener(Hashed(path, count, total)))
-        fates = (*take_all(taking, work.groups, _cores()), *_here(work))
+        fates = (*take_all(taking, work.groups, cores()), *_here(work))
         digests = _digests(work, fates)
         return tuple(save(store, candidate, digests) for candidate in candidates), fates
 
@@ -142,10 +142,3 @@ def _digests(work: Work, fates: Sequence[Fate]) -> dict[Inode, Digests]:
     return {
         inode: digests for inode, item in work.items.items() if (digests := by_path.get(item.found.file)) is not None
     }
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -43,7 +43,7 @@ class Answer:
         Raises:
             FaultError: it is a web page, or not JSON, or what only takes up memory.
         """
-        if "html" in self.headers.get("content-type", "").lower():
+        if is_page(self.headers):
             raise FaultError(Fault(Kind.PORTAL))
         if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
             raise FaultError(Fault(Kind.MALFORMED, "more values than any listing has"))
@@ -135,6 +135,11 @@ def follow(
         response.close()
         url = redirect_target(url, location)
     raise FaultError(Fault(Kind.REDIRECT, f"more than {MAX_REDIRECTS} in a row"))
+
+
+def is_page(headers: Mapping[str, str]) -> bool:
+    """Whether a web page comes: a captive portal's or a login, where a document or a file was asked for."""
+    return "html" in headers.get("content-type", "").lower()
 
 
 def status_fault(status: int, headers: Mapping[str, str], *, redirected: bool = False) -> Fault:

@@ -18,7 +18,7 @@ from modelfetch.config import Endpoint, Sample
 from modelfetch.errors import AccessError, ModelfetchError, NotFoundError
 from modelfetch.hashing import Hasher
 from modelfetch.http import Answer, Client, Network, Response, Session
-from modelfetch.http.client import follow, status_fault
+from modelfetch.http.client import follow, is_page, status_fault
 from modelfetch.hubs import hub
 from modelfetch.hubs.base import EndpointClient
 from modelfetch.manifest import Entry, Manifest
@@ -198,7 +198,7 @@ def _is_range(response: Response, start: int, stop: int, size: int) -> bool:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise FaultError(Fault(Kind.ENCODED))
     if response.status == 200:
-        if "html" in response.headers.get("content-type", "").lower():
+        if is_page(response.headers):
             raise FaultError(Fault(Kind.PORTAL))
         return False
     _expect(response, 206)

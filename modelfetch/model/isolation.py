@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import modelfetch
+from modelfetch.processes import cores
 
 _SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|proxy", re.IGNORECASE)
 # `-P` keeps the working folder off the path, where a model's own torch.py could lie; the last place is for ourselves.
@@ -49,9 +49,9 @@ def child_environment(environment: Mapping[str, str], scratch: Path) -> dict[str
 
 def usable_cores() -> int:
     """The cores this process may use: those of its affinity, and no more than its container's share."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = cores()
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+        return here
+    return here if quota == "max" else max(1, min(here, round(int(quota) / int(period))))

@@ -66,8 +66,4 @@ class Mending:
 
 def found_bytes(span: Span, done: SpanSet, senders: Mapping[str, SpanSet]) -> SpanSet:
     """The bytes of `span` that were there before this run."""
-    found = done.common(span)
-    for spans in senders.values():
-        for sent in spans:
-            found.discard(sent)
-    return found
+    return done.common(span).without(*senders.values())

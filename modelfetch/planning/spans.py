@@ -78,6 +78,14 @@ class SpanSet:
                 kept.append(Span(max(old.start, span.stop), old.stop))
         self._spans[first:last] = kept
 
+    def without(self, *others: Iterable[Span]) -> SpanSet:
+        """The bytes that are in none of `others`; this set stays as it is."""
+        left = SpanSet(self._spans)
+        for spans in others:
+            for span in spans:
+                left.discard(span)
+        return left
+
     def gaps(self, whole: Span) -> SpanSet:
         """The bytes of `whole` that are not in this set."""
         missing = SpanSet([whole])

@@ -47,7 +47,7 @@ class Suspects:
     def next(self, whole: Span, senders: Mapping[str, SpanSet], endpoints: Iterable[str]) -> Replacement | None:
         """Whose bytes to replace now, of those that `endpoints` and the benched can send; None when all was tried."""
         here = self.benched | frozenset(endpoints)
-        known = {**senders, UNKNOWN: _without([whole], *senders.values())}
+        known = {**senders, UNKNOWN: SpanSet([whole]).without(*senders.values())}
         replacement = self._compare(known, here) or self._take_alone(whole, known, here)
         if replacement:
             self.current, self.benched = replacement.suspect, replacement.benched
@@ -69,7 +69,7 @@ class Suspects:
     def _compare(self, known: Mapping[str, SpanSet], here: frozenset[str]) -> Replacement | None:
         suspects = sorted(known, key=lambda name: (name != UNKNOWN, name == self.owner, len(known[name])))
         for suspect in suspects:
-            spans, others = _without(known[suspect], self._alike), here - {suspect}
+            spans, others = known[suspect].without(self._alike), here - {suspect}
             if spans and others and suspect not in self._compared:
                 self._compared.add(suspect)
                 return Replacement(suspect, spans.spans, here - ((others - self._found) or others))
@@ -81,16 +81,10 @@ class Suspects:
             if here == {name}:
                 return Replacement(name, (whole,), compares=False)
             # Of two, both sent what was sent alike.
-            missing = _without([whole], known.get(name, SpanSet()), self._alike if len(here) == 2 else SpanSet())
+            missing = SpanSet([whole]).without(known.get(name, ()), self._alike if len(here) == 2 else ())
             if missing:
-                suspect = max(here - {name}, key=lambda other: (other in self._found, len(known.get(other, ()))))
+                suspect = max(
+                    sorted(here - {name}), key=lambda other: (other in self._found, len(known.get(other, ())))
+                )
                 return Replacement(suspect, missing.spans, here - {name}, compares=False)
         return None
-
-
-def _without(spans: Iterable[Span], *others: SpanSet) -> SpanSet:
-    left = SpanSet(spans)
-    for other in others:
-        for span in other:
-            left.discard(span)
-    return left

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelfetch.store.snapshot import Snapshot
-
-_NAMED = 3
+from modelfetch.units import format_names
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def reasons_to_stay(digests: Iterable[str], holdings: Holdings) -> dict[str, str
     reasons = {}
     for sha256 in digests:
         if sha256 in needed:
-            reasons[sha256] = f"needed by {_some(needed[sha256])}"
+            reasons[sha256] = f"needed by {format_names(needed[sha256])}"
         elif sha256 in holdings.in_use:
             reasons[sha256] = f"a pull that runs counts on it: {holdings.in_use[sha256]}"
         elif holdings.unreadable_records:
@@ -84,10 +83,3 @@ def reasons_to_stay(digests: Iterable[str], holdings: Holdings) -> dict[str, str
         elif links := holdings.foreign_links.get(sha256, 0):
             reasons[sha256] = f"{links} other hard link(s) hold it: removing it would free nothing"
     return reasons
-
-
-def _some(names: Sequence[str]) -> str:
-    """The names, or the first few of many: a licence is in every model."""
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from modelfetch.diskfaults import fault as disk_fault
-from modelfetch.http.client import MAX_REDIRECTS, REDIRECTS, status_fault
+from modelfetch.http.client import MAX_REDIRECTS, REDIRECTS, is_page, status_fault
 from modelfetch.http.firewall import headers_for, redirect_target
 from modelfetch.http.network import Network
 from modelfetch.http.session import Response, Session
@@ -207,7 +207,7 @@ class Lane:
         if response.headers.get("content-encoding", "identity") not in {"identity", ""}:
             response.close()
             raise FaultError(Fault(Kind.ENCODED, response.headers["content-encoding"][:40]))
-        if response.length is None and _is_page(response) and not lease.key.endswith((".html", ".htm")):
+        if response.length is None and is_page(response.headers) and not lease.key.endswith((".html", ".htm")):
             response.close()
             raise FaultError(Fault(Kind.PORTAL))
         if redirected and lease.stop - lease.start > PIECE // 4:
@@ -216,10 +216,6 @@ class Lane:
 
 
 def _other_size(response: Response, expected: int, got: int | None) -> Fault:
-    if _is_page(response):
+    if is_page(response.headers):
         return Fault(Kind.PORTAL)
     return Fault(Kind.CHANGED, f"{got} bytes instead of {expected}")
-
-
-def _is_page(response: Response) -> bool:
-    return "html" in response.headers.get("content-type", "").lower()

@@ -19,6 +19,7 @@ from pathlib import Path
 from modelfetch.errors import ModelfetchError
 from modelfetch.hashing import Pieces
 from modelfetch.manifest import Entry
+from modelfetch.processes import cores
 from modelfetch.store import Snapshot, Store
 from modelfetch.store.linking import leads_to
 from modelfetch.store.pieces import PieceLists
@@ -75,7 +76,7 @@ def verify(
         snapshots = store.snapshots()
         findings += _record_findings(store) or _orphan_findings(store, snapshots)
     work = _plan(store, snapshots)
-    readings = _read(store, work, deep=deep, jobs=jobs or _cores(), listener=listener)
+    readings = _read(store, work, deep=deep, jobs=jobs or cores(), listener=listener)
     damage = _damage(store, work, readings)
     errors: list[ModelfetchError] = []
     if repair is not None and damage:
@@ -335,10 +336,3 @@ def _gone_from_views(snapshot: Snapshot) -> Iterator[Finding]:
                 got=f"{len(snapshot.paths) - len(gone)}: another program took the rest",
                 hint=f"modelfetch link {snapshot.reference} --to {place.name}",
             )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
