@@ -2,6 +2,7 @@
 
 - Nothing outside the store is written, moved or removed; a hard link takes a file's permission to be written away.
 - A snapshot is saved when its files are in the store. Killed before, the next run finds them there and saves it.
+- Copies that do not fit on the disk are refused before the first byte is read.
 - What this counts on is named for whoever removes from the store meanwhile, before it is looked for or published.
 - A second run reads nothing of what is linked, and nothing that is named by its digest.
 """
@@ -22,14 +23,17 @@ from modelfetch.adopt.saving import foreseen_model, save
 from modelfetch.adopt.scanning import scan_place
 from modelfetch.adopt.taking import Taking, take_all
 from modelfetch.adopt.work import Inode, Means, Work, plan
-from modelfetch.errors import UsageError
+from modelfetch.errors import DiskFullError, UsageError
 from modelfetch.manifest import Digests
 from modelfetch.processes import cores
 from modelfetch.reference import Reference
 from modelfetch.store import Store
-from modelfetch.store.adopting import device_of, may_hard_link, payload_identities
+from modelfetch.store.adopting import device_of, makes_reflinks, may_hard_link, payload_identities
+from modelfetch.store.room import check_room
 from modelfetch.store.views.real_files import is_edited_by_people
 from modelfetch.transfer.needs import Needs
+
+_COPIES, _CHOOSES_ANOTHER_DISK = "the files that must be copied", "MODELFETCH_HOME"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def adopt(
     `listener` is called from several threads.
 
     Raises:
-        DiskFullError: there is no room for a copy.
+        DiskFullError: there is no room for the copies.
         StoreError: the store cannot be written to.
         UsageError: `name` is given, and there is not exactly one model that it can be for.
     """
@@ -91,11 +95,26 @@ def _take(
             return store.find(found, size) if found and found.sha256 and needs.add(found.sha256) else found
 
         work = plan(candidates, means, payload_identities(store), find)
+        _check_room(store, work)
         total = work.total_bytes
         taking = Taking(store, needs.add, lambda path, count: listener(Hashed(path, count, total)))
         fates = (*take_all(taking, work.groups, cores()), *_here(work))
         digests = _digests(work, fates)
         return tuple(save(store, candidate, digests) for candidate in candidates), fates
+
+
+def _check_room(store: Store, work: Work) -> None:
+    """Refuse what cannot fit, however it is taken.
+
+    Raises:
+        DiskFullError: so it is.
+    """
+    try:
+        check_room(store.home, work.copied_bytes(reflinks=False), _COPIES, _CHOOSES_ANOTHER_DISK)
+    except DiskFullError:
+        if not makes_reflinks(store):
+            raise
+        check_room(store.home, work.copied_bytes(reflinks=True), _COPIES, _CHOOSES_ANOTHER_DISK)
 
 
 def _foresee(

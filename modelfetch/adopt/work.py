@@ -5,6 +5,7 @@
 - What is in the store already, by its inode or by its claim, is not read.
 - Small files and texts are copied, because people edit them where they are; weights are linked, never copied unasked.
 - Another user's file is never hard-linked: whoever owns it may make it writable again and write.
+- A copy is sure where no link is tried first that works: so much room there must be.
 - Of a model without a name only the weights are taken: a later pull may want those bytes, and nobody else.
 """
 
@@ -61,6 +62,14 @@ class Work:
     def total_bytes(self) -> int:
         """What must be read when every file holds what is claimed."""
         return sum(group[0].found.size for group in self.groups if group[0].methods)
+
+    def copied_bytes(self, *, reflinks: bool) -> int:
+        """What is sure to take room of its own, where the disk makes `reflinks` or does not."""
+        no_room = {Method.HARD_LINK, Method.REFLINK} if reflinks else {Method.HARD_LINK}
+        firsts = (group[0] for group in self.groups)
+        return sum(
+            item.found.size for item in firsts if Method.COPY in item.methods and no_room.isdisjoint(item.methods)
+        )
 
 
 def inode_of(found: Found) -> Inode:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,10 +27,10 @@ from modelfetch.pulling.locking import seen_at
 from modelfetch.pulling.plan import Plan, make_plan
 from modelfetch.pulling.request import Pulled, PulledFile, Request
 from modelfetch.store import Destination, FolderDestination, Snapshot, Store, StoreDestination
+from modelfetch.store.room import check_room
 from modelfetch.store.views import folder as folder_view
 from modelfetch.store.views import huggingface as huggingface_view
 from modelfetch.transfer.needs import Needs
-from modelfetch.units import format_bytes
 
 __all__ = ["Pulled", "PulledFile", "Request", "pull", "run"]
 
@@ -78,7 +77,8 @@ def _carry_out(
         plan, backend = _ask_and_plan(request, settings, destination, listener)
         listener(plan.event())
         if not request.dry_run and plan.jobs:
-            _check_room(plan, destination)
+            needed_bytes = sum(job.entry.size for job in plan.jobs) - plan.resumed_bytes + _SPARE_BYTES
+            check_room(destination.filesystem, needed_bytes, plan.manifest.repo, "MODELFETCH_HOME or --local-dir")
             bringing = time.monotonic()
             report = backend.bring(plan.jobs, listener)
             note(report, time.monotonic() - bringing, settings)
@@ -124,17 +124,6 @@ def _device(folder: Path) -> int:
     if not existing.is_dir():
         raise UsageError(f"`{folder}` cannot be a folder", facts={"why": f"`{existing}` is a file"})
     return existing.stat().st_dev
-
-
-def _check_room(plan: Plan, destination: Destination) -> None:
-    needed = sum(job.entry.size for job in plan.jobs) - plan.resumed_bytes + _SPARE_BYTES
-    free = shutil.disk_usage(destination.filesystem).free
-    if needed > free:
-        raise DiskFullError(
-            f"`{destination.filesystem}` has too little room for `{plan.manifest.repo}`",
-            facts={"needed": format_bytes(needed), "free": format_bytes(free), "missing": format_bytes(needed - free)},
-            hint="modelfetch ls shows what could go; MODELFETCH_HOME or --local-dir chooses another disk",
-        )
 
 
 def _with_digests(manifest: Manifest, digests: Mapping[str, Digests]) -> Manifest:

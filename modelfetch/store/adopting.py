@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from io import FileIO
@@ -21,7 +22,7 @@ from pathlib import Path
 from modelfetch.diskfaults import translated
 from modelfetch.hashing import Hasher, wants_git_sha1
 from modelfetch.manifest import Digests
-from modelfetch.store.files import READ_ONLY, drop, fsync_file, publish, temporary_in
+from modelfetch.store.files import READ_ONLY, drop, fsync_file, publish, temporary_in, write_temporary
 from modelfetch.store.hashing import blocks
 from modelfetch.store.links import Method, hard_link, reflink
 from modelfetch.store.store import Store
@@ -108,6 +109,20 @@ def device_of(store: Store) -> int:
     while not folder.exists():
         folder = folder.parent
     return folder.stat().st_dev
+
+
+def makes_reflinks(store: Store) -> bool:
+    """Whether the store's file system lets two files share blocks. Tried there; what cannot be tried is a no."""
+    folder = store.blobs.root / ".temporary"
+    with suppress(OSError):
+        source, target = temporary_in(folder), temporary_in(folder)
+        try:
+            write_temporary(b"x", source)
+            return reflink(source, target)
+        finally:
+            drop(source)
+            drop(target)
+    return False
 
 
 def may_hard_link(status: os.stat_result) -> bool:

@@ -137,3 +137,27 @@ def test_every_file_that_is_wanted_has_one_fate(models: list[Candidate], known: 
     assert all(fate.why for fate in fates if fate.state is State.LEFT)
     if copy:
         assert all(fate.state is not State.LEFT for fate in fates)
+
+
+@pytest.mark.parametrize(
+    ("file", "copy", "without_reflinks", "with_reflinks"),
+    [
+        (found("w.bin", inode=1), True, 0, 0),
+        (found("w.json", inode=1), False, 9, 0),
+        (found("w.bin", inode=1, owner=NOBODY), True, 9, 0),
+        (found("w.bin", inode=1, owner=NOBODY), False, 0, 0),
+        (found("w.bin", inode=1, device=ELSEWHERE), True, 9, 9),
+        (found("w.bin", inode=1, device=ELSEWHERE), False, 0, 0),
+    ],
+)
+def test_room_is_needed_for_what_is_sure_to_be_copied(
+    file: Found, copy: bool, without_reflinks: int, with_reflinks: int
+) -> None:
+    work = plan([model(file)], means(copy=copy), {}, nothing)
+    assert work.copied_bytes(reflinks=False) == without_reflinks
+    assert work.copied_bytes(reflinks=True) == with_reflinks
+
+
+def test_room_is_needed_once_for_what_lies_in_two_places() -> None:
+    twice = [found(f"{inode}.bin", inode=inode, device=ELSEWHERE, claim="a") for inode in (1, 2)]
+    assert plan([model(*twice)], means(copy=True), {}, nothing).copied_bytes(reflinks=True) == 9

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfetch.adopt import adopt, place_at
+from modelfetch.adopt import Hashed, State, adopt, place_at
 from modelfetch.errors import DiskFullError, StoreError
 from modelfetch.prune import Wishes, carry_out, look_and_plan
 from modelfetch.reference import parse
@@ -196,6 +196,27 @@ def test_adopting_onto_a_full_disk_is_said_and_goes_on_when_there_is_room(small_
     snapshot = store.lookup(parse("me/mine"))
     assert snapshot is not None
     assert contents(snapshot.folder) == FILES
+
+
+def test_copies_that_cannot_fit_are_refused_with_numbers_before_the_first_byte(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    write_all(tmp_path / "mine", {**FILES, "weights.dat": b"w" * 2_000_000})
+    store = Store.open(small_disk / "home")
+    read: list[Hashed] = []
+    with pytest.raises(DiskFullError, match="too little room for `the files that must be copied`") as error:
+        adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"), copy=True, listener=read.append)
+    assert error.value.facts["needed"] == "2.0 MB"
+    assert set(error.value.facts) == {"needed", "free", "missing"}
+    assert error.value.hint is not None
+    assert "MODELFETCH_HOME" in error.value.hint
+    assert (read, store.usage().blobs, store.snapshots()) == ([], 0, [])
+
+
+def test_what_is_left_where_it_is_needs_no_room(small_disk: Path, tmp_path: Path) -> None:
+    write_all(tmp_path / "mine", {"weights.dat": b"w" * 2_000_000})
+    report = adopt(Store.open(small_disk / "home"), [place_at(tmp_path / "mine")], name=parse("me/mine"))
+    assert [fate.state for fate in report.fates] == [State.LEFT]
 
 
 def test_a_full_disk_can_be_pruned(small_disk: Path) -> None:
