@@ -6,6 +6,7 @@ matrix and `torch.cuda.DEVICE_REQUIREMENT`.
 - A newer driver runs every older build. Within one major version of CUDA, any driver from the minimum on runs all.
 - What a table does not know is None or empty, and nothing is concluded from it.
 - Code for capability X.y runs on a device X.z with z >= y; integrated chips (5.3, 6.2, 7.2, 8.7, 10.1) run their own.
+- What PyTorch's builds for CUDA 12.8 and later hold besides, for the GPUs to come, an older build does not.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _MINIMUM_DRIVERS: tuple[tuple[Version, Version], ...] = (
 
 # A driver branch, and the CUDA version that it brings.
 _SERVED_CUDA: tuple[tuple[int, Version], ...] = (
+    (595, (13, 2)),
+    (590, (13, 1)),
     (580, (13, 0)),
     (575, (12, 9)),
     (570, (12, 8)),
@@ -39,11 +42,18 @@ _SERVED_CUDA: tuple[tuple[int, Version], ...] = (
     (535, (12, 2)),
     (530, (12, 1)),
     (525, (12, 0)),
+    (520, (11, 8)),
     (515, (11, 7)),
     (510, (11, 6)),
     (495, (11, 5)),
     (470, (11, 4)),
+    (465, (11, 3)),
+    (460, (11, 2)),
+    (455, (11, 1)),
     (450, (11, 0)),
+    (440, (10, 2)),
+    (418, (10, 1)),
+    (410, (10, 0)),
 )
 
 # Branches below this one get no fixes any more: R535 ended in 2026-06, R570 in 2026-02; R580 is kept until 2028-08.
@@ -52,6 +62,9 @@ OLDEST_KEPT_BRANCH = 580
 # The capabilities that PyTorch's own builds hold code for.
 _BUILD_CAPABILITIES: dict[str, dict[Version, tuple[int, ...]]] = {
     "x86_64": {
+        (11, 8): (37, 50, 60, 70, 75, 80, 86, 90),
+        (12, 1): (50, 60, 70, 75, 80, 86, 90),
+        (12, 4): (50, 60, 70, 75, 80, 86, 90),
         (12, 6): (50, 60, 70, 75, 80, 86, 90),
         (12, 8): (70, 75, 80, 86, 90, 100, 120),
         (12, 9): (75, 80, 86, 90, 100, 120),
@@ -66,19 +79,26 @@ _BUILD_CAPABILITIES: dict[str, dict[Version, tuple[int, ...]]] = {
     },
 }
 
-# Chips whose code and whose devices go together exactly, whatever their major version.
+# From here on the builds also hold portable code, which a driver translates for a GPU that is newer than all of theirs.
+_FIRST_WITH_PORTABLE_CODE: Version = (12, 8)
+
+# Chips whose code and whose devices go together exactly, whatever their major version. All of them are Jetson's.
 _OWN_CODE_ONLY = {53, 62, 72, 87, 101}
 _ALSO_RUNS = {(101, 110)}
 
-# What to install, best first: the builds that PyTorch offers, and the last release on PyPI that was built for CUDA 12.
+# What to install, best first: the builds that PyTorch offers, what PyPI and its mirrors have, and the last release
+# there that was built for CUDA 12.
 _INSTALLABLE: tuple[tuple[Version, str], ...] = (
     ((13, 0), "python -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu130"),
+    ((13, 2), "python -m pip install --force-reinstall torch"),
     ((12, 8), 'python -m pip install --force-reinstall "torch<2.11"'),
     (
         (12, 6),
         'python -m pip install --force-reinstall "torch==2.14.*" --index-url https://download.pytorch.org/whl/cu126',
     ),
 )
+# On PyPI, what is for other processors was built without CUDA for years.
+_ARCHITECTURE_OF_PYPI = "x86_64"
 
 
 def version(text: str) -> Version:
@@ -134,6 +154,16 @@ def build_capabilities(cuda: Version, architecture: str) -> tuple[int, ...]:
     return _BUILD_CAPABILITIES.get(architecture, {}).get(cuda[:2], ())
 
 
+def holds_portable_code(cuda: Version) -> bool:
+    """Whether PyTorch's own build for `cuda` runs on a GPU that is newer than those it holds code for."""
+    return cuda >= _FIRST_WITH_PORTABLE_CODE
+
+
+def is_jetsons(device: int) -> bool:
+    """Whether a device of this capability is a Jetson's, for which NVIDIA makes the builds and PyTorch none."""
+    return device in _OWN_CODE_ONLY
+
+
 def installable(driver: Version, driver_api: int | None, devices: Iterable[int], architecture: str) -> tuple[str, ...]:
     """The commands, best first, that install a torch which this driver serves and which runs on all these devices."""
     wanted = tuple(devices)
@@ -141,6 +171,7 @@ def installable(driver: Version, driver_api: int | None, devices: Iterable[int],
     for cuda, command in _INSTALLABLE:
         codes = build_capabilities(cuda, architecture)
         runs = all(any(runs_on(code, device) for code in codes) for device in wanted)
-        if codes and runs and serves(driver, driver_api, cuda) is not False:
+        is_known = "--index-url" in command or architecture == _ARCHITECTURE_OF_PYPI
+        if codes and runs and is_known and serves(driver, driver_api, cuda) is not False:
             commands.append(command)
     return tuple(commands)

@@ -98,6 +98,7 @@ def test_a_driver_too_old_for_torch_is_told_with_both_versions_and_a_torch_that_
     assert conclusion.primary.fix[0] == 'python -m pip install --force-reinstall "torch<2.11"'
     assert "cu126" in conclusion.primary.fix[1]
     assert "580" in conclusion.primary.advice
+    assert "cuda-compat-13-0" in conclusion.primary.advice
     assert names_of_errors(findings) == {"drv.too-old"}
     assert "drv.eol" in {finding.name for finding in findings}
 
@@ -120,6 +121,43 @@ def test_a_gpu_that_is_newer_than_the_build_is_a_warning(fake: FakeMachine) -> N
     assert not names_of_errors(findings)
     (finding,) = [finding for finding in findings if finding.name == "gpu.capability"]
     assert (finding.severity, finding.effect) == (Severity.WARNING, "")
+
+
+@pytest.mark.parametrize("release", ["2.5.1+cu121", "2.6.0+cu124", "2.7.1+cu118", "2.14.0+cu126"])
+def test_a_gpu_that_came_after_a_build_without_code_for_later_ones_is_an_error(
+    tmp_path: Path, compiled: Path, release: str
+) -> None:
+    number = release.partition("+cu")[2]
+    fake = FakeMachine(tmp_path).with_gpu().with_torch(release, cuda=f"{number[:-1]}.{number[-1]}")
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    conclusion = conclude(examined(fake, FAKE_CUDA_CAPABILITY="120"))
+    assert conclusion.primary is not None
+    assert conclusion.primary.name == "gpu.capability"
+    assert conclusion.primary.fix[0].endswith("/whl/cu130")
+    assert "has compute capability 12.0" in conclusion.sentence
+
+
+def test_what_others_than_pytorch_built_is_not_judged_by_pytorchs_builds(tmp_path: Path, compiled: Path) -> None:
+    fake = FakeMachine(tmp_path).with_gpu().with_torch("2.9.0a0+145a3a7bda.nv25.10", cuda="13.0")
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    assert not names_of_errors(examined(fake, FAKE_CUDA_CAPABILITY="87"))
+
+
+def test_a_gpu_that_nobody_builds_for_any_more_gets_no_command_and_is_told_so(fake: FakeMachine) -> None:
+    primary = conclude(examined(fake, FAKE_CUDA_CAPABILITY="35")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix) == ("gpu.capability", ())
+    assert primary.advice.startswith("PyTorch offers no build any more")
+    of_jetson = conclude(examined(fake, FAKE_CUDA_CAPABILITY="87")).primary
+    assert of_jetson is not None
+    assert "Jetson" in of_jetson.advice
+
+
+def test_what_is_made_for_one_torch_is_installed_again_with_it(fake: FakeMachine) -> None:
+    fake.with_package("torchvision", "0.29.0")
+    primary = conclude(examined(fake, FAKE_CUDA_CAPABILITY="61")).primary
+    assert primary is not None
+    assert primary.fix[0].startswith('python -m pip install --force-reinstall torchvision "torch==2.14.*"')
 
 
 @pytest.mark.parametrize(("folder", "code"), [("compat", "803"), ("compat", "804"), ("stubs", "34")])

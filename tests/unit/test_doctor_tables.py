@@ -7,6 +7,7 @@ import pytest
 from modelfetch.diagnosis.tables import (
     Version,
     cuda_of,
+    holds_portable_code,
     installable,
     minimum_driver,
     runs_on,
@@ -71,7 +72,10 @@ def test_a_driver_brings_the_cuda_of_its_branch_and_none_is_guessed_for_newer_on
     assert served_cuda((572, 16)) == (12, 8)
     assert served_cuda((580, 95, 5)) == (13, 0)
     assert served_cuda((450,)) == (11, 0)
-    assert served_cuda((581, 15)) is None
+    assert served_cuda((520, 61, 5)) == (11, 8)
+    assert served_cuda((581, 15)) == (13, 0)
+    assert served_cuda((595, 58, 3)) == (13, 2)
+    assert served_cuda((596,)) is None
     assert served_cuda((999, 1)) is None
     assert served_cuda((384, 1)) is None
 
@@ -99,8 +103,28 @@ def test_code_runs_on_later_devices_of_its_major_version_but_for_integrated_chip
 
 def test_only_what_driver_and_every_gpu_take_is_offered() -> None:
     everything = installable((580, 95, 5), 13000, [90], "x86_64")
-    assert ["cu130" in everything[0], "torch<2.11" in everything[1], "cu126" in everything[2]] == [True] * 3
+    assert everything == (
+        "python -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu130",
+        "python -m pip install --force-reinstall torch",
+        'python -m pip install --force-reinstall "torch<2.11"',
+        'python -m pip install --force-reinstall "torch==2.14.*" --index-url https://download.pytorch.org/whl/cu126',
+    )
     assert not any("cu130" in command for command in installable((550, 54, 15), 12040, [90], "x86_64"))
     assert all("cu126" in command for command in installable((580, 95, 5), 13000, [61, 90], "x86_64"))
+    volta = installable((580, 95, 5), 13000, [70], "x86_64")
+    assert ["torch<2.11" in volta[0], "cu126" in volta[1], len(volta)] == [True, True, 2]
+    assert all("cu130" in command for command in installable((580, 95, 5), 13000, [121], "aarch64"))
+    assert not any("index-url" not in command for command in installable((580, 95, 5), 13000, [90], "aarch64"))
+    assert installable((540, 4), 12060, [87], "aarch64") == ()
     assert installable((440, 33), 10020, [70], "x86_64") == ()
     assert installable((580, 95, 5), 13000, [90], "riscv64") == ()
+
+
+def test_builds_for_cuda_12_8_and_later_hold_code_for_gpus_to_come_and_older_ones_do_not() -> None:
+    assert [holds_portable_code(cuda) for cuda in ((11, 8), (12, 4), (12, 6), (12, 8), (13, 2))] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]

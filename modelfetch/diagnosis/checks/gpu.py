@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from modelfetch.diagnosis.checks.check import Check, note, well
@@ -18,6 +19,8 @@ from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts
 
 NO_CUDA = "CUDA is not used"
 PROVE_CUDA = "modelfetch doctor --deep"
+
+DATA_CENTRE = re.compile(r"\b(?:Tesla|G[BH]\d{3}|[ABHLPTV]\d{1,3}S?)\b")
 
 # What a container must be started with.
 CONTAINER_FIX = (

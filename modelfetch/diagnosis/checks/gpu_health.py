@@ -7,11 +7,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from modelfetch.diagnosis.checks.check import Check, note
-from modelfetch.diagnosis.checks.gpu import NO_CUDA, PROVE_CUDA
+from modelfetch.diagnosis.checks.gpu import DATA_CENTRE, NO_CUDA, PROVE_CUDA
 from modelfetch.diagnosis.codes import CUDA_TROUBLES, XIDS_OF_HARDWARE
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
@@ -29,8 +28,6 @@ _SLOWED = {
     0x40: "it is too hot",
     0x80: "its power supply asks it to slow down",
 }
-# A desktop's GPU has a screen that keeps it awake.
-_DATA_CENTRE = re.compile(r"\b(?:Tesla|GH200|[ABHLPTV]\d{1,3})\b")
 _VIRTUAL_GPU = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
 _PROVE = "modelfetch doctor gpu-health"
 
@@ -95,7 +92,8 @@ def _licence(index: int, device: NvmlDevice) -> Iterator[Finding]:
 
 
 def _sleep(index: int, device: NvmlDevice) -> Iterator[Finding]:
-    if device.health.get("persistence") == 0 and _DATA_CENTRE.search(device.name):
+    # A desktop's GPU has a screen that keeps it awake.
+    if device.health.get("persistence") == 0 and DATA_CENTRE.search(device.name):
         title = f"GPU {index} goes to sleep when nothing uses it, so each start takes seconds longer"
         yield note("gpu.persistence", title, advice=f"sudo nvidia-smi -i {index} -pm 1 keeps it awake.", gpu=index)
 

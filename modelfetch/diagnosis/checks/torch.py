@@ -7,22 +7,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.checks.cuda import driver_release
-from modelfetch.diagnosis.checks.gpu import NO_CUDA, PROVE_CUDA
+from modelfetch.diagnosis.checks.gpu import DATA_CENTRE, NO_CUDA, PROVE_CUDA
 from modelfetch.diagnosis.checks.interpreter import NO_MODELS
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.machine import Machine
 from modelfetch.diagnosis.probes.hardware import HardwareFacts
 from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
+from modelfetch.diagnosis.probes.packages import PackageFacts
 from modelfetch.diagnosis.probes.torch_files import TorchFacts
 from modelfetch.diagnosis.tables import (
     cuda_of,
+    holds_portable_code,
     installable,
+    is_jetsons,
     minimum_driver,
     runs_on,
     served_cuda,
@@ -33,6 +36,9 @@ from modelfetch.diagnosis.tables import (
 
 # A product of 32-bit numbers differs by rounding; a tensor core that rounds its inputs differs this much at most.
 _LARGEST_DIFFERENCE = 0.01
+
+_BUILT_FOR_ONE_TORCH = ("torchvision", "torchaudio")
+_REINSTALL = "--force-reinstall"
 
 _HINTS = {
     "undefined symbol": "Its parts are of different builds.",
@@ -74,6 +80,7 @@ def _evidence(torch: TorchFacts) -> dict[str, object]:
 
 
 def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
+    torches = _torches(facts)
     return Finding(
         name,
         Severity.ERROR,
@@ -81,7 +88,8 @@ def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
         _evidence(facts[TorchFacts]),
         effect=NO_CUDA,
         rank=Rank.TORCH,
-        fix=_torches(facts),
+        advice="" if torches else _advice_of(facts[CudaFacts].devices),
+        fix=torches,
         verify=PROVE_CUDA,
     )
 
@@ -89,7 +97,19 @@ def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
 def _torches(facts: Facts) -> tuple[str, ...]:
     cuda = facts[CudaFacts]
     devices = [device.capability for device in cuda.devices]
-    return installable(version(driver_release(facts)), cuda.driver_api, devices, facts[Machine].architecture)
+    torches = installable(version(driver_release(facts)), cuda.driver_api, devices, facts[Machine].architecture)
+    # Each of these is made for one torch: left behind, they cannot be imported beside the new one.
+    beside = " ".join(name for name in _BUILT_FOR_ONE_TORCH if name in facts[PackageFacts].versions)
+    return tuple(line.replace(_REINSTALL, f"{_REINSTALL} {beside}") if beside else line for line in torches)
+
+
+def _advice_of(devices: Iterable[CudaDevice]) -> str:
+    """What to do where PyTorch offers no build."""
+    if any(is_jetsons(device.capability) for device in devices):
+        return (
+            "NVIDIA makes the builds for Jetson: pip install torch --index-url https://pypi.jetson-ai-lab.io/jp6/cu126"
+        )
+    return "PyTorch offers no build any more that this driver serves and that runs on it."
 
 
 def check_build(facts: Facts) -> list[Finding]:
@@ -110,6 +130,10 @@ def _too_old(release: str, facts: Facts) -> Finding:
     known = cuda_of(cuda.driver_api) if cuda.driver_api else served_cuda(version(release))
     served = f"CUDA {written(known)}" if known else "an older one"
     needed = minimum_driver(torch.cuda_version)
+    advice = f"Or a driver of branch {needed[0]} or newer, on the host." if needed else ""
+    if advice and all(DATA_CENTRE.search(device.name) for device in cuda.devices):
+        package = "-".join(map(str, ("cuda-compat", *torch.cuda_version[:2])))
+        advice += f" Or, as these are data-centre GPUs, NVIDIA's package {package}."
     driver = f"the driver {release}".rstrip()
     return Finding(
         "drv.too-old",
@@ -118,7 +142,7 @@ def _too_old(release: str, facts: Facts) -> Finding:
         {"driver": release, "driver_api": cuda.driver_api, "needed_driver": written(needed or ())},
         effect=NO_CUDA,
         rank=Rank.TORCH,
-        advice=f"Or a driver of branch {needed[0]} or newer, on the host." if needed else "",
+        advice=advice,
         fix=_torches(facts),
         verify=PROVE_CUDA,
     )
@@ -129,9 +153,9 @@ def _has_code(codes: tuple[int, ...], device: int) -> bool:
 
 
 def _no_code(device: CudaDevice, facts: Facts) -> Finding:
-    torch = facts[TorchFacts]
-    # A GPU that is newer than the build compiles its portable code, slowly, and usually works.
-    is_newer = device.capability > max(torch.capabilities)
+    torch, torches = facts[TorchFacts], _torches(facts)
+    # The driver translates portable code for a GPU that is newer than the build: slowly, and it usually works.
+    is_newer = device.capability > max(torch.capabilities) and holds_portable_code(torch.cuda_version)
     capability = f"{device.capability // 10}.{device.capability % 10}"
     return Finding(
         "gpu.capability",
@@ -140,7 +164,8 @@ def _no_code(device: CudaDevice, facts: Facts) -> Finding:
         {"capability": device.capability, "capabilities": list(torch.capabilities)},
         effect="" if is_newer else NO_CUDA,
         rank=Rank.TORCH,
-        fix=_torches(facts),
+        advice="" if torches else _advice_of([device]),
+        fix=torches,
         verify=PROVE_CUDA,
     )
 
@@ -211,7 +236,7 @@ CHECKS = (
         "torch",
         "python",
         "which torch is installed, and what it was built for",
-        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts),
+        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts, PackageFacts),
         ("torch.absent", "torch.cpu-build", "torch.cpu-build-nogpu", "torch.rocm", "torch.broken"),
         check_torch,
     ),
@@ -219,7 +244,7 @@ CHECKS = (
         "build",
         "python",
         "torch's CUDA build against the driver and the GPUs",
-        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts),
+        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts, PackageFacts),
         ("drv.too-old", "gpu.capability"),
         check_build,
     ),

@@ -1,7 +1,8 @@
 """The installed torch, read from its files: importing it takes seconds, and a broken one cannot be imported.
 
 - Python files are parsed and never run.
-- The capabilities come from torch's own table where it ships one for its CUDA build, otherwise from `tables`.
+- The capabilities come from torch's own table where it ships one for its CUDA build, otherwise from `tables`. Either
+  tells of PyTorch's own builds alone: what conda-forge, NVIDIA or the user built holds what its maker chose.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from modelfetch.diagnosis.probes.source_files import assignments
 from modelfetch.diagnosis.tables import Version, build_capabilities, version
 
 _TABLE = "PYTORCH_RELEASES_CODE_CC"
+# How PyTorch's own builds end: `2.14.0+cu130`.
+_OF_PYTORCH = "+cu"
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,19 @@ def read_torch(machine: Machine, _settings: Settings) -> TorchFacts:
     if folder is None:
         return TorchFacts()
     constants = _constants(folder / "version.py")
-    cuda = constants.get("cuda")
+    cuda, release = constants.get("cuda"), constants.get("__version__") or ""
     return TorchFacts(
         folder=folder,
-        release=constants.get("__version__") or "",
+        release=release,
         cuda=cuda,
         hip=constants.get("hip"),
         xpu=constants.get("xpu"),
         has_cuda_library=(folder / "lib/libtorch_cuda.so").exists(),
-        capabilities=_capabilities(folder / "cuda/__init__.py", cuda, machine.architecture) if cuda else (),
+        capabilities=(
+            _capabilities(folder / "cuda/__init__.py", cuda, machine.architecture)
+            if cuda and _OF_PYTORCH in release
+            else ()
+        ),
     )
 
 
