@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from modelfetch.cli._output import format_bytes, print_json, say
-from modelfetch.errors import DigestMismatchError
+from modelfetch.errors import DigestMismatchError, UsageError
 
 if TYPE_CHECKING:
     from modelfetch.store import Snapshot, Store
     from modelfetch.verification import Finding, VerifyReport
+    from modelfetch.verification.run import Repair
 
 _EPILOG = """\b
 Examples:
@@ -29,6 +31,9 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": None}
 @click.command(epilog=_EPILOG)
 @click.argument("references", metavar="[REF...]", nargs=-1)
 @click.option("--repair", is_flag=True, help="Fetch again what is damaged, from any source that has its digest.")
+@click.option(
+    "--endpoint", "endpoints", metavar="NAME|URL", multiple=True, help="With --repair: only from here; may be repeated."
+)
 @click.option("--deep", is_flag=True, help="Read every byte again, also of files that did not change since.")
 @click.option(
     "--locked",
@@ -44,6 +49,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     *,
     references: tuple[str, ...],
     repair: bool,
+    endpoints: tuple[str, ...],
     deep: bool,
     locked: Path | None,
     as_json: bool,
@@ -56,14 +62,18 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Ends with exit status 8 when something is damaged, or not as it is locked, and was not repaired.
     """
     from modelfetch.cli._bar import ReadingBar
-    from modelfetch.config import load
+    from modelfetch.config import load, with_endpoints
     from modelfetch.store import Store
     from modelfetch.verification import verify
 
-    store = Store.open(load().home, create=False)
+    if endpoints and not repair:
+        raise UsageError("--endpoint says where to fetch from, and nothing is to be fetched", hint="add --repair")
+    settings = load()
+    with_endpoints(settings, endpoints)  # what is wrong with them is said before anything is read
+    store = Store.open(settings.home, create=False)
     snapshots, differing = _chosen(store, references, locked)
     with ReadingBar("verifying", shown=not quiet and sys.stderr.isatty()) as bar:
-        report = verify(store, snapshots, repair=_repair if repair else None, deep=deep, listener=bar)
+        report = verify(store, snapshots, repair=_repair(endpoints) if repair else None, deep=deep, listener=bar)
     report = report.with_findings(differing)
     if as_json:
         print_json(report.to_json())
@@ -94,10 +104,10 @@ def _chosen(
     return held.snapshots, held.findings
 
 
-def _repair(snapshot: Any, paths: frozenset[str]) -> None:
+def _repair(endpoints: tuple[str, ...]) -> Repair:
     from modelfetch.pulling.repair import repair
 
-    repair(snapshot, paths)
+    return partial(repair, endpoints=endpoints)
 
 
 def _tell(report: VerifyReport, meant: str) -> None:

@@ -6,6 +6,7 @@
 - Plain verification removes and changes nothing; it only remembers what it found right, and trusts no more in what it
   found wrong.
 - Mending: the damaged file leaves its name, the caller's function fetches it, and it is proven again before it counts.
+- What nobody can be asked for stays where it is: most of a damaged file may be right, and it may be all there is.
 - Nothing here needs a network; only the caller's function may.
 """
 
@@ -37,7 +38,8 @@ _MAY_BE_ROT = frozenset({Problem.BAD_SAFETENSORS, Problem.BAD_GGUF, Problem.BAD_
 # All but the vocabularies: parsing those twice would take longer than all the rest.
 _QUICKLY_PARSED_BYTES = 1 << 20
 
-# Fetches these files of the snapshot again into where the snapshot has its bytes. May raise ModelfetchError.
+# Fetches these files of the snapshot again into where the snapshot has its bytes. May raise ModelfetchError. For no
+# files it does nothing, or raises because it would have nobody to ask.
 Repair = Callable[[Snapshot, frozenset[str]], None]
 
 
@@ -249,13 +251,14 @@ def _wrong_link(use: _Use) -> str | None:
 
 def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[ModelfetchError]:
     """Set what is damaged aside, have it fetched, link it again; the errors of what did not work."""
-    errors: list[ModelfetchError] = []
-    for found in damage:
-        _set_aside(store, found)
     by_snapshot: dict[Path, list[_Damage]] = {}
     for found in damage:
         by_snapshot.setdefault(store.records.record(found.snapshot), []).append(found)
-    for group in by_snapshot.values():
+    errors: list[ModelfetchError] = []
+    groups = [group for group in by_snapshot.values() if _may_ask(group, repair, errors)]
+    for found in (found for group in groups for found in group):
+        _set_aside(store, found)
+    for group in groups:
         snapshot = group[0].snapshot
         # Asked again for each snapshot: the one before may have brought a file that both need.
         lost = frozenset(found.entry.path for found in group if not _is_whole(store, snapshot, found.entry))
@@ -270,6 +273,18 @@ def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[Model
         except ModelfetchError as error:
             errors.append(error)
     return errors
+
+
+def _may_ask(group: Sequence[_Damage], repair: Repair, errors: list[ModelfetchError]) -> bool:
+    """Whether `repair` has somebody to ask for a snapshot's files, as far as any must come; `errors` say why not."""
+    if all(found.finding.problem is Problem.BROKEN_LINK for found in group):
+        return True
+    try:
+        repair(group[0].snapshot, frozenset())
+    except ModelfetchError as error:
+        errors.append(error)
+        return False
+    return True
 
 
 def _set_aside(store: Store, found: _Damage) -> None:

@@ -154,7 +154,8 @@ def test_a_shared_damaged_blob_is_a_finding_of_each_and_fetched_once(store: Stor
     asked = []
 
     def repair(damaged: Snapshot, paths: frozenset[str]) -> None:
-        asked.append(paths)
+        if paths:
+            asked.append(paths)
         refetch(store)(damaged, paths)
 
     report = verify(store, repair=repair)
@@ -219,11 +220,24 @@ def test_a_repair_that_fails_is_told_and_the_others_go_on(store: Store, snapshot
     }
 
 
-def test_what_could_not_be_mended_is_out_of_the_way_and_still_there(store: Store, snapshot: Snapshot) -> None:
+def test_what_nobody_may_be_asked_for_stays_where_it_is(store: Store, snapshot: Snapshot) -> None:
     rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
 
     def repair(*_: object) -> None:
-        raise NoSourceError("no network")
+        raise NoSourceError("nobody to ask")
+
+    report = verify(store, repair=repair)
+    assert [error.message for error in report.repair_errors] == ["nobody to ask"]
+    assert [(finding.problem, finding.repaired) for finding in report.findings] == [(Problem.CHANGED, False)]
+    assert blob(store, WEIGHTS).read_bytes() == flip(WEIGHTS)
+
+
+def test_what_could_not_be_mended_is_out_of_the_way_and_still_there(store: Store, snapshot: Snapshot) -> None:
+    rewrite(blob(store, WEIGHTS), flip(WEIGHTS))
+
+    def repair(damaged: Snapshot, paths: frozenset[str]) -> None:
+        if paths:
+            raise NoSourceError("no network")
 
     assert not verify(store, repair=repair).ok
     assert not blob(store, WEIGHTS).exists()

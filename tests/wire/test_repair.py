@@ -6,19 +6,24 @@ import errno
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelfetch.config import Settings
+from modelfetch.adopt import adopt, place_at
+from modelfetch.cli import run
+from modelfetch.config import Settings, load
 from modelfetch.errors import NoSourceError
 from modelfetch.events import Lost
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.pulling import Pulled
 from modelfetch.pulling.repair import repair
-from modelfetch.store import Store
+from modelfetch.reference import parse
+from modelfetch.store import Snapshot, Store
 from modelfetch.store.hashing import hash_file
 from modelfetch.verification import Problem, VerifyReport, verify
+from tests.other_tools import write_all
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
 from tests.simulator import Cut, FakeHub, Fault, Flip, Status
 
@@ -314,3 +319,54 @@ def test_bytes_that_nobody_has_any_more_are_an_error_and_other_bytes_are_not_tak
         hub.replace(REPO, {**FILES, LARGE: noise(SIZE, seed=9)})
         with pytest.raises(NoSourceError, match="any more"):
             repair(pulled.snapshot, frozenset({LARGE}), settings=given)
+
+
+@pytest.fixture
+def own(tmp_path: Path, own_environment: Path) -> Snapshot:
+    """A damaged model with a name of the user's own, in the store that commands use."""
+    write_all(tmp_path / "mine", FILES)
+    store = Store.open(load().home)
+    adopt(store, [place_at(tmp_path / "mine")], name=parse("me/mine"), copy=True)
+    snapshot = store.lookup(parse("local:me/mine"))
+    assert snapshot
+    damage_file(snapshot.file("config.json"), flip(2))
+    return snapshot
+
+
+def test_no_hub_is_asked_for_a_name_of_the_users_own(
+    own: Snapshot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({"me/mine": FILES}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+        damaged = own.file("config.json").read_bytes()
+        assert run(["verify", "--repair", "--deep"]) == 8
+        said = capsys.readouterr().err
+        assert "`local:me/mine` has a name of your own, and no hub is asked for it" in said
+        assert "modelfetch adopt PATH --as me/mine" in said
+        assert hub.requests == []
+        assert own.file("config.json").read_bytes() == damaged
+
+
+def test_who_is_named_for_it_is_asked_and_nobody_else(own: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeHub({"me/mine": FILES}) as hub, FakeHub({"me/mine": FILES}) as named:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+        assert run(["verify", "--repair", "--deep", "--endpoint", named.url]) == 0
+        assert own.file("config.json").read_bytes() == FILES["config.json"]
+        assert hub.requests == []
+
+
+@pytest.mark.parametrize("options", [["--endpoint", "huggingface"], ["--repair", "--endpoint", "nowhere"]])
+def test_an_endpoint_that_is_none_or_would_not_be_asked_is_a_usage_error(own: Snapshot, options: list[str]) -> None:
+    assert run(["verify", *options]) == 2
+
+
+def test_without_the_network_nothing_is_taken_out_of_its_place(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        given = settings(tmp_path, endpoint(hub.url), offline=True)
+        pulled = pull(replace(given, offline=False))
+    damage_file(payload(pulled), flip(5 * MIB))
+    report = mend(given)
+    assert [error.exit_status for error in report.repair_errors] == [NoSourceError.exit_status]
+    assert payload(pulled).stat().st_size == SIZE
