@@ -21,7 +21,6 @@ from modelfetch.pulling.announced import Announced
 from modelfetch.pulling.asking import ask
 from modelfetch.pulling.backends import Backend, choose
 from modelfetch.pulling.known import known_plan
-from modelfetch.pulling.learning import note
 from modelfetch.pulling.locked import check_choices, plan_from_hubs
 from modelfetch.pulling.locking import seen_at
 from modelfetch.pulling.plan import Plan, make_plan
@@ -79,6 +78,8 @@ def _carry_out(
         if not request.dry_run and plan.jobs:
             needed_bytes = sum(job.entry.size for job in plan.jobs) - plan.resumed_bytes + _SPARE_BYTES
             check_room(destination.filesystem, needed_bytes, plan.manifest.repo, "MODELFETCH_HOME or --local-dir")
+            from modelfetch.pulling.learning import note
+
             bringing = time.monotonic()
             report = backend.bring(plan.jobs, listener)
             note(report, time.monotonic() - bringing, settings)

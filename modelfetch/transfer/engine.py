@@ -13,8 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelfetch import events
@@ -30,7 +29,7 @@ from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.board import Board
 from modelfetch.transfer.failures import mismatch
 from modelfetch.transfer.hashing import digests_of, matches, new_buffer
-from modelfetch.transfer.job import Job, Landing, Report
+from modelfetch.transfer.job import Job, Landing, Options, Report
 from modelfetch.transfer.lane import Lane
 from modelfetch.transfer.owner import BEAT_EVERY_S, Claim, Watch, claim
 from modelfetch.transfer.partial import Partial, resumable_bytes, take_over
@@ -44,19 +43,6 @@ SYNC_EVERY_S = 1.0
 LEAVE_WITHIN_S = 0.5
 # One hasher keeps up with about 10 Gbit/s; files that end together want more.
 MOST_HASHERS = 4
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a transfer goes about it. `connections` caps the lanes of every endpoint; `caps` are the endpoints' own.
-
-    `begin` is how many lanes an endpoint begins with, where that is known; the first of them begins before the others.
-    """
-
-    connections: int | None = None
-    limit_rate: int | None = None
-    caps: Mapping[str, int] = field(default_factory=dict)
-    begin: Mapping[str, int] = field(default_factory=dict)
 
 
 def transfer(

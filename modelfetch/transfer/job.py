@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -74,3 +74,16 @@ class Report:
     @property
     def transferred_bytes(self) -> int:
         return sum(self.bytes_by_endpoint.values())
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a transfer goes about it. `connections` caps the lanes of every endpoint; `caps` are the endpoints' own.
+
+    `begin` is how many lanes an endpoint begins with, where that is known; the first of them begins before the others.
+    """
+
+    connections: int | None = None
+    limit_rate: int | None = None
+    caps: Mapping[str, int] = field(default_factory=dict)
+    begin: Mapping[str, int] = field(default_factory=dict)

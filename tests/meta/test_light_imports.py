@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from modelfetch.cli import COMMANDS
+from tests import pulling
+from tests.simulator import FakeHub
 
 HEAVY = (
     "torch",
@@ -31,10 +36,20 @@ print(json.dumps([status, [name for name in json.loads(sys.argv[2]) if name in s
 """
 
 
-def _run(*arguments: str) -> tuple[int, list[str]]:
+# What brings and learns is not needed by a pull that finds everything there.
+BRINGING = (
+    "modelfetch.transfer.engine",
+    "modelfetch.sdk",
+    "modelfetch.experience",
+    "huggingface_hub",
+    "modelscope_hub",
+)
+
+
+def _run(*arguments: str, heavy: Sequence[str] = HEAVY, **environment: str) -> tuple[int, list[str]]:
     """The exit status of a command line and which heavy modules it loaded."""
-    command = [sys.executable, "-c", _LOADED, json.dumps(arguments), json.dumps(HEAVY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _LOADED, json.dumps(arguments), json.dumps(heavy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
     status, loaded = json.loads(done.stderr.splitlines()[-1])
     return status, loaded
 
@@ -52,3 +67,16 @@ def test_importing_the_package_loads_no_module_of_it() -> None:
     code = "import modelfetch, sys; print([name for name in sys.modules if name.startswith('modelfetch.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pull_that_finds_everything_there_loads_nothing_that_brings(tmp_path: Path) -> None:
+    with FakeHub({pulling.REPO: {"config.json": b"{}"}}) as hub:
+        where = {
+            "HOME": str(tmp_path),
+            "HF_ENDPOINT": hub.url,
+            "HF_HUB_CACHE": str(tmp_path / "hf"),
+            "MODELFETCH_HOME": str(tmp_path / "store"),
+        }
+        command = ("pull", pulling.REPO, "--source", "hf")
+        assert _run(*command, heavy=BRINGING, **where) == (0, ["modelfetch.transfer.engine", "modelfetch.experience"])
+        assert _run(*command, heavy=BRINGING, **where) == (0, [])
