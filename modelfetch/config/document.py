@@ -42,6 +42,8 @@ class Document:
             raise self.wrong(line, WHOLE_FILE, "YAML", str(error.problem or error.context)) from error
         except yaml.YAMLError as error:
             raise self.wrong(1, WHOLE_FILE, "YAML", redact(str(error))) from error
+        except RecursionError as error:
+            raise self.wrong(1, WHOLE_FILE, "YAML", "lists in lists without end") from error
         if node is None:
             raise self.wrong(1, WHOLE_FILE, expected, "an empty file")
         return node

@@ -123,7 +123,7 @@ class _Layers:
         ours = read_mirrors(_read(built_in), file=str(built_in))
         file = user_file or user_mirrors_file(self.environment)
         asked_for = user_file is not None or bool(self.environment.get("MODELFETCH_CONFIG"))
-        if not asked_for and not file.exists():
+        if not asked_for and _is_absent(file):
             return ours, Mirrors(), str(file)
         return ours, read_mirrors(_read(file), file=str(file)), str(file)
 
@@ -248,6 +248,17 @@ def _built_in_file() -> Path:
     return in_wheel if in_wheel.is_file() else package.parent / "mirrors.yaml"
 
 
+def _is_absent(file: Path) -> bool:
+    """Whether there is certainly no such file; one in a folder that may not be looked into is not certain."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _read(file: Path) -> str:
     try:
         with file.open("rb") as stream:
@@ -256,7 +267,8 @@ def _read(file: Path) -> str:
             raise ConfigError(f"`{file}` cannot be used", facts={"expected": "at most 1 MiB", "got": "more"})
         return content.decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"`{file}` cannot be read", facts={"why": error.strerror}) from error
+        hint = "MODELFETCH_CONFIG=FILE names another one, XDG_CONFIG_HOME=DIR another folder"
+        raise ConfigError(f"`{file}` cannot be read", facts={"why": error.strerror}, hint=hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"`{file}` cannot be used", facts={"expected": "UTF-8", "got": "other bytes"}) from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,47 @@ def test_a_file_that_is_no_text_of_reasonable_length_is_refused(home: Path, cont
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"mine\.yaml. cannot be used"):
         load({"HOME": str(home)}, user_file=file)
+
+
+@pytest.mark.parametrize("text", ["[" * 2_000, "a: " + "{b: " * 2_000], ids=["lists", "mappings"])
+def test_a_file_of_lists_in_lists_without_end_is_refused(home: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"mirrors\.yaml. line 1 cannot be used"):
+        settings(home, text)
+
+
+def _a_folder(file: Path) -> None:
+    file.mkdir(parents=True)
+
+
+def _a_link_to_itself(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.symlink_to(file.name)
+
+
+def _in_a_folder_that_may_not_be_looked_into(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.parent.chmod(0)
+
+
+@pytest.mark.parametrize(
+    "place", [_a_folder, _a_link_to_itself, _in_a_folder_that_may_not_be_looked_into], ids=lambda place: place.__name__
+)
+def test_a_users_file_that_cannot_be_read_is_named(home: Path, place: Callable[[Path], None]) -> None:
+    file = home / "config" / "modelfetch" / "mirrors.yaml"
+    place(file)
+    try:
+        if os.access(file.parent, os.X_OK) and place is _in_a_folder_that_may_not_be_looked_into:
+            pytest.skip("nothing is closed to root")
+        with pytest.raises(ConfigError, match=r"mirrors\.yaml. cannot be read") as caught:
+            settings(home)
+    finally:
+        file.parent.chmod(0o700)
+    assert "MODELFETCH_CONFIG" in str(caught.value.hint)
+
+
+def test_a_folder_that_is_a_file_holds_no_users_file(home: Path) -> None:
+    (home / "config").write_text("")
+    assert "hf-mirror" in by_name(settings(home))
 
 
 def test_hf_endpoint_stands_alone_for_its_dialect_and_gets_no_token(home: Path) -> None:
