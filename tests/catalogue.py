@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelfetch.hashing import Hasher, Pieces
 from modelfetch.manifest import Facts, Manifest
 from modelfetch.reference import Reference
 from tests.stored import manifest_of
@@ -41,6 +42,20 @@ class FolderCatalogue:
             if reference.revision in {manifest.revision, manifest.commit}:
                 return snapshot
         return None
+
+    def pieces(self, sha256: str) -> Pieces | None:
+        for snapshot in self.found:
+            for entry in snapshot.manifest.entries:
+                if entry.digests.sha256 == sha256 and entry.path in snapshot.paths:
+                    return pieces_of(snapshot.file(entry.path).read_bytes())
+        return None
+
+
+def pieces_of(content: bytes) -> Pieces | None:
+    """The list of the pieces of a file; None where it is one piece."""
+    hasher = Hasher(len(content), with_git_sha1=False)
+    hasher.update(content)
+    return hasher.pieces()
 
 
 def write_snapshot(

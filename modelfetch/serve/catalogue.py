@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelfetch.errors import UsageError
+from modelfetch.hashing import Pieces
 from modelfetch.manifest import Entry, Manifest
 from modelfetch.reference import Reference, parse
 
@@ -45,6 +46,9 @@ class Catalogue(Protocol):
 
     def lookup(self, reference: Reference) -> Snapshot | None:
         """The snapshot at a branch, a tag or a commit; a reference without a hub means any hub's."""
+
+    def pieces(self, sha256: str) -> Pieces | None:
+        """What is known of the pieces of a file with these bytes; computes nothing."""
 
 
 class Shelf:
@@ -77,6 +81,9 @@ class Shelf:
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self._catalogue.snapshots()
+
+    def pieces(self, sha256: str) -> Pieces | None:
+        return self._catalogue.pieces(sha256)
 
     def _look_up(self, hub: str, repo: str, revision: str) -> Snapshot | None:
         for prefix in (f"{hub}:", ""):

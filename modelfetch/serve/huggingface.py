@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from modelfetch.manifest import Entry
 from modelfetch.serve.catalogue import Shelf, Snapshot, branches, folders_of, present_entries, present_entry
+from modelfetch.serve.pieces import are_wanted, pieces_reply
 from modelfetch.serve.reply import Reply, file_reply, json_reply
 from modelfetch.serve.request import Request
 
@@ -38,7 +40,7 @@ def respond(request: Request, shelf: Shelf) -> Reply | None:
         case ("api", "models", owner, name, "tree", revision, *rest):
             answer = _tree
         case (owner, name, "resolve", revision, *rest) if rest:
-            answer = _file
+            answer = partial(_file, shelf)
         case _:
             return None
     repo = f"{owner}/{name}"
@@ -128,10 +130,12 @@ def _git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _file(request: Request, snapshot: Snapshot, path: str) -> Reply:
+def _file(shelf: Shelf, request: Request, snapshot: Snapshot, path: str) -> Reply:
     entry = present_entry(snapshot, path)
     if entry is None:
         return _refusal("EntryNotFound", "no such file in this store")
+    if are_wanted(request):
+        return pieces_reply(shelf, entry)
     linked = (
         {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.digests.sha256}"'} if entry.shown_as_large else {}
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from modelfetch.manifest import Entry
 from modelfetch.serve.catalogue import Shelf, Snapshot, branches, folders_of, present_entries, present_entry
+from modelfetch.serve.pieces import are_wanted, pieces_reply
 from modelfetch.serve.reply import Reply, file_reply, json_reply
 from modelfetch.serve.request import Request
 
@@ -27,7 +28,7 @@ def respond(request: Request, shelf: Shelf) -> Reply | None:
         case ("api", "v1", "models", owner, name, *what):
             return _model(request, shelf, f"{owner}/{name}", "/".join(what))
         case ("models", owner, name, "resolve", revision, *path) if path:
-            return _file(request, shelf.find(HUB, f"{owner}/{name}", revision), "/".join(path))
+            return _file(shelf, request, shelf.find(HUB, f"{owner}/{name}", revision), "/".join(path))
         case ("api", "v1", *_):
             return _refusal("no such address here")
     return None
@@ -38,7 +39,7 @@ def _model(request: Request, shelf: Shelf, repo: str, what: str) -> Reply:
         return _revisions(shelf, repo)
     snapshot = shelf.find(HUB, repo, request.query.get("Revision") or _DEFAULT_REVISION)
     if what == "repo":
-        return _file(request, snapshot, request.query.get("FilePath", ""))
+        return _file(shelf, request, snapshot, request.query.get("FilePath", ""))
     if snapshot is None:
         return _refusal("no such model or revision in this store")
     if what == "repo/files":
@@ -80,10 +81,12 @@ def _row(entry: Entry, commit: str) -> dict[str, Any]:
     }
 
 
-def _file(request: Request, snapshot: Snapshot | None, path: str) -> Reply:
+def _file(shelf: Shelf, request: Request, snapshot: Snapshot | None, path: str) -> Reply:
     entry = present_entry(snapshot, path) if snapshot else None
     if snapshot is None or entry is None:
         return _refusal("no such model, revision or file in this store")
+    if are_wanted(request):
+        return pieces_reply(shelf, entry)
     return file_reply(request, entry, snapshot.file(path)).with_headers(
         {"X-Linked-ETag": f'"{entry.digests.sha256}"'} if entry.digests.sha256 else {}
     )

@@ -7,16 +7,11 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from pathlib import Path
 
 from modelfetch.hashing import Pieces
-from modelfetch.planning.scheduler import PIECE
+from modelfetch.piecelist import from_bytes, to_bytes
 from modelfetch.store.files import write_hint
-
-_DIGEST_BYTES = 32
-_HEADER = re.compile(rb"modelfetch-pieces 1 ([0-9]{1,16}) ([0-9]{1,16}) ([0-9a-f]{8})\n")
 
 
 class PieceLists:
@@ -51,24 +46,3 @@ class PieceLists:
 
     def _path(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256
-
-
-def to_bytes(pieces: Pieces) -> bytes:
-    """The content of the file that holds the list (docs/store.md)."""
-    digests = b"".join(pieces.beginnings)
-    return b"modelfetch-pieces 1 %d %d %08x\n%s" % (PIECE, pieces.size, zlib.crc32(digests), digests)
-
-
-def from_bytes(content: bytes) -> Pieces | None:
-    """Read what `to_bytes` wrote; None when it is something else, or a list of pieces of another size."""
-    header = _HEADER.match(content)
-    if header is None:
-        return None
-    digests = content[header.end() :]
-    if int(header[1]) != PIECE or int(header[3], 16) != zlib.crc32(digests) or len(digests) % _DIGEST_BYTES:
-        return None
-    cuts = range(0, len(digests), _DIGEST_BYTES)
-    try:
-        return Pieces(int(header[2]), tuple(digests[cut : cut + _DIGEST_BYTES] for cut in cuts))
-    except ValueError:
-        return None

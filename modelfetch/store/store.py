@@ -28,6 +28,7 @@ from modelfetch.store.linking import linked_entries, make_links
 from modelfetch.store.records import DamagedRecord, Records
 from modelfetch.store.removal import Removal, payloads
 from modelfetch.store.snapshot import Snapshot, ViewPlace, add_present, merged
+from modelfetch.store.tree import Tree
 
 VERSION_FILE = "store-version"
 _VERSION = "modelfetch store 1"
@@ -89,6 +90,13 @@ class Store:
     def blob(self, sha256: str) -> Path:
         """Where the blob is, or would be."""
         return self.blobs.path(sha256)
+
+    def pieces(self, sha256: str) -> Pieces | None:
+        """What is known of the pieces of a file that is here, or in the plain folder of a snapshot."""
+        if known := self.blobs.pieces.read(sha256):
+            return known
+        plain = (Tree(snapshot.folder).pieces.read(sha256) for snapshot in self.snapshots() if snapshot.plain)
+        return next(filter(None, plain), None)
 
     @property
     def partials(self) -> Path:

@@ -25,6 +25,7 @@ LAYERS = (
         "processes",
         "selection",
         "planning",
+        "piecelist",
         "config",
         "lock",
     ],

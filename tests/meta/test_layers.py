@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from tests.meta.source import LAYER_OF, LAYERS, ROOT, Module, modules
 
-PURE = {"planning", "reference", "manifest", "hashing", "selection", "events", "errors", "redact", "units"}
+PURE = {"planning", "reference", "manifest", "hashing", "piecelist", "selection", "events", "errors", "redact", "units"}
 DOING = {"socket", "threading", "time", "pathlib", "subprocess", "os", "random", "http", "ssl"}
 HEAVY = {"torch", "transformers", "accelerate", "safetensors"}
 HTTP_LIBRARIES = {"http.client", "urllib.request", "urllib3", "requests", "httpx", "aiohttp", "pycurl"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
@@ -13,14 +15,15 @@ from hypothesis import strategies as st
 
 from modelfetch import hashing
 from modelfetch.hashing import Hasher, Pieces
-from modelfetch.manifest import Digests
+from modelfetch.manifest import Digests, Entry
+from modelfetch.piecelist import address, from_bytes, is_of, most_bytes, to_bytes
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.planning.spans import Span
-from modelfetch.store import Store
+from modelfetch.store import FolderDestination, Store
 from modelfetch.store.hashing import hash_file
-from modelfetch.store.pieces import PieceLists, from_bytes, to_bytes
+from modelfetch.store.pieces import PieceLists
 from tests.pulling import noise
-from tests.stored import bring, digests_of, git_sha1_of, write_data
+from tests.stored import bring, digests_of, git_sha1_of, manifest_of, write_data
 
 SMALL_PIECE = 8
 CONTENT = noise(2 * PIECE + 1000)
@@ -126,6 +129,27 @@ def test_what_is_malformed_is_as_good_as_absent(content: bytes) -> None:
     assert from_bytes(content) is None
 
 
+def test_a_list_is_of_one_file_only() -> None:
+    entry = Entry("weights.dat", len(CONTENT), Digests(SHA256))
+    assert is_of(PIECES, entry)
+    assert not is_of(PIECES, replace(entry, size=len(CONTENT) - 1))
+    assert not is_of(PIECES, replace(entry, digests=Digests("0" * 64)))
+    assert not is_of(PIECES, replace(entry, digests=Digests(git_sha1=git_sha1_of(CONTENT))))
+
+
+@given(st.integers(PIECE + 1, 10**11))
+def test_how_long_a_list_can_be_is_known_before_it_comes(size: int) -> None:
+    pieces = Pieces(size, (b"\1" * 32,) * -(-size // PIECE))
+    assert len(to_bytes(pieces)) <= most_bytes(size) <= len(to_bytes(pieces)) + 64
+
+
+@pytest.mark.parametrize("url", ["http://box/own/name/resolve/main/a%3Fb", "http://box/api/repo?FilePath=a%26b"])
+def test_the_address_of_a_list_is_the_files_with_one_field_more(url: str) -> None:
+    parts, before = urlsplit(address(url)), urlsplit(url)
+    assert parts.path == before.path
+    assert dict(parse_qsl(parts.query)) == {**dict(parse_qsl(before.query)), "modelfetch": "pieces"}
+
+
 def test_a_list_of_another_file_is_not_believed(tmp_path: Path) -> None:
     lists = PieceLists(tmp_path, tmp_path / "temporary")
     lists.keep(PIECES)
@@ -169,6 +193,20 @@ def test_whoever_finds_a_payload_by_reading_it_leaves_the_list_behind(store: Sto
     os.utime(blob, (1, 1))
     assert store.find(digests, len(CONTENT))
     assert store.blobs.pieces.read(SHA256) == PIECES
+
+
+def test_what_is_served_has_its_list_wherever_its_bytes_are(store: Store, tmp_path: Path) -> None:
+    assert store.pieces(SHA256) is None
+    folder = FolderDestination(store, tmp_path / "mine")
+    manifest = manifest_of({"weights.dat": CONTENT})
+    (entry,) = manifest.entries
+    folder.publish(entry, write_data(folder.partial(entry), CONTENT), entry.digests, PIECES)
+    folder.finish(manifest, frozenset({"weights.dat"}))
+    assert not hint(store).exists()
+    assert store.pieces(SHA256) == PIECES
+    store.publish(write_data(store.partial(entry.digests), CONTENT), entry.digests, PIECES)
+    assert hint(store).exists()
+    assert store.pieces(SHA256) == PIECES
 
 
 def test_a_file_on_disk_has_the_same_pieces(tmp_path: Path) -> None:

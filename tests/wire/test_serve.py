@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from modelfetch.manifest import Digests, Facts
+from modelfetch.piecelist import MEDIA_TYPE, address, from_bytes
+from modelfetch.planning.scheduler import PIECE
 from modelfetch.serve import Server
 from modelfetch.serve import connection as connection_module
 from modelfetch.serve import huggingface as huggingface_dialect
-from tests.catalogue import FolderCatalogue, FolderSnapshot, write_snapshot
+from tests.catalogue import FolderCatalogue, FolderSnapshot, pieces_of, write_snapshot
 from tests.plain_http import fetch
+from tests.pulling import noise
 
 REPO = "own/name"
 LARGE = hashlib.shake_256(b"weights").digest(300_000)
@@ -202,6 +205,25 @@ class TestFiles:
         reply = fetch(server.url + path, headers={"If-None-Match": etag})
         assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", etag)
         assert "content-length" not in reply.headers
+
+    @BOTH
+    def test_the_pieces_of_a_file_are_at_its_address(self, tmp_path: Path, path: str) -> None:
+        content = noise(2 * PIECE + 1000)
+        model = write_snapshot(tmp_path, REPO, {"model.safetensors": content})
+        with Server(FolderCatalogue([model])) as server:
+            reply = fetch(address(server.url + path))
+            assert (reply.status, reply.headers["content-type"]) == (200, MEDIA_TYPE)
+            assert from_bytes(reply.body) == pieces_of(content)
+            head = fetch(address(server.url + path), method="HEAD")
+            assert (head.status, head.headers["content-type"], head.body) == (200, MEDIA_TYPE, b"")
+            assert int(head.headers["content-length"]) == len(reply.body)
+
+    @BOTH
+    def test_a_file_whose_pieces_are_not_known_has_no_list(self, server: Server, path: str) -> None:
+        reply = fetch(address(server.url + path))
+        assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (404, "application/json")
+        assert fetch(address(server.url + path.replace("model.safetensors", "absent"))).status == 404
+        assert fetch(server.url + path).body == LARGE
 
     def test_empty_files_and_odd_names_are_served(self, server: Server) -> None:
         assert fetch(f"{server.url}/{REPO}/resolve/main/empty.txt").body == b""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.errors import StoreError, UsageError
+from modelfetch.hashing import Pieces
 from modelfetch.reference import Reference
 from modelfetch.serve import Served, Server
 from modelfetch.serve import connection as connection_module
@@ -156,6 +157,9 @@ class TestServer:
                 raise failure
 
             def lookup(self, reference: Reference) -> FolderSnapshot | None:
+                raise failure
+
+            def pieces(self, sha256: str) -> Pieces | None:
                 raise failure
 
         seen: list[Served] = []
