@@ -42,6 +42,7 @@ int cuDeviceTotalMem_v2(size_t *b, int d) { (void)d; *b = 85000000000ul; return 
 """
 
 LIBNVML = r"""
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 struct memory { unsigned long long total, free, used; };
@@ -78,7 +79,8 @@ static int told(const char *name, unsigned *value) {
 int nvmlDeviceGetMigMode(void *h, unsigned *now, unsigned *later) { (void)h; *later = 0; return told("FAKE_MIG", now); }
 int nvmlDeviceGetMaxMigDeviceCount(void *h, unsigned *n) { (void)h; *n = 7; return 0; }
 int nvmlDeviceGetMigDeviceHandleByIndex(void *h, unsigned i, void **part) {
-    *part = h;
+    (void)h;
+    *part = (void *)(size_t)(1000 + i);
     return (int)i < number("FAKE_MIG_PARTS", 0) ? 0 : 6;
 }
 int nvmlDeviceGetTotalEccErrors(void *h, int type, int counter, unsigned long long *n) {
@@ -117,6 +119,30 @@ int nvmlDeviceGetGpuFabricInfo(void *h, unsigned char *info) {
     (void)h;
     info[24] = (unsigned char)state;
     return code;
+}
+/* FAKE_UUID is how the UUIDs of all GPUs begin; a part's ends in its number, too. */
+int nvmlDeviceGetUUID(void *h, char *s, unsigned n) {
+    size_t i = (size_t)h;
+    if (!getenv("FAKE_UUID")) return 3;
+    snprintf(s, n, "%s-%s-%zu", i < 1000 ? "GPU" : "MIG", getenv("FAKE_UUID"), i < 1000 ? i - 1 : i - 1000);
+    return 0;
+}
+struct process { unsigned pid; unsigned long long used; unsigned gpu, compute; };
+int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *n, struct process *found) {
+    (void)h;
+    *n = 0;
+    if (!getenv("FAKE_HOLDER_MB")) return 0;
+    *n = 2;
+    found[0].pid = 12;
+    found[0].used = ~0ull;
+    found[1].pid = 4711;
+    found[1].used = 1000000ull * number("FAKE_HOLDER_MB", 0);
+    return 0;
+}
+int nvmlSystemGetProcessName(unsigned pid, char *s, unsigned n) {
+    (void)pid;
+    strncpy(s, "/home/somebody/env/bin/python3 serve.py", n);
+    return getenv("FAKE_OTHER_NAMESPACE") ? 6 : 0;
 }
 int nvmlDeviceGetComputeMode(void *h, int *mode) { (void)h; *mode = number("FAKE_NVML_MODE", 0); return 0; }
 """

@@ -9,8 +9,8 @@ import pytest
 
 from modelfetch.config import load
 from modelfetch.diagnosis import Severity
-from modelfetch.diagnosis.checks.gpu import hides_all
 from modelfetch.diagnosis.probes.hardware import read_hardware
+from modelfetch.diagnosis.visibility import Visible, visible
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
 
@@ -105,20 +105,38 @@ def test_gpus_of_others_and_other_devices_of_nvidia_are_none(fake: FakeMachine) 
     assert "gpu.none" in found(fake, "gpus")
 
 
+UUIDS = ("GPU-4f2b0001", "GPU-4f2b0002", "MIG-9c000001", "GPU-77000003")
+
+
 @pytest.mark.parametrize(
-    ("variable", "count", "hidden"),
+    ("variable", "count", "shown"),
     [
-        ("", 2, True),
-        ("-1", 2, True),
-        ("2", 2, True),
-        ("1,-1", 2, False),
-        ("0,0", 2, True),
-        ("1", 2, False),
-        ("0", 0, False),
+        ("", 2, Visible(0, "")),
+        ("-1", 2, Visible(0, "-1")),
+        ("none", 2, Visible(0, "none")),
+        ("2", 2, Visible(0, "2")),
+        ("1,-1", 2, Visible(1, "-1")),
+        ("0,7,1", 2, Visible(1, "7")),
+        ("0,0", 2, Visible(0, "0", is_repeated=True)),
+        ("0, 1", 2, Visible(2)),
+        ("0", 0, Visible(1)),
+        ("GPU-77", 4, Visible(1)),
+        ("gpu-77", 4, Visible(0, "gpu-77")),
+        ("GPU-4F2B0001,GPU-4f2b0002", 4, Visible(2)),
+        ("GPU-4f2b", 4, Visible(0, "GPU-4f2b")),
+        ("GPU-0000", 4, Visible(0, "GPU-0000")),
+        ("MIG-9c000001", 4, Visible(1)),
+        ("MIG-GPU-4f2b0001/1/0", 4, Visible(1)),
+        ("GPU-77,0", 4, Visible(1, "0")),
+        ("0,GPU-77", 4, Visible(1, "GPU-77")),
     ],
 )
-def test_the_list_of_visible_gpus_is_read_as_cuda_and_torch_read_it(variable: str, count: int, *, hidden: bool) -> None:
-    assert hides_all(variable, count) is hidden
+def test_the_list_of_visible_gpus_is_read_as_cuda_and_torch_read_it(variable: str, count: int, shown: Visible) -> None:
+    assert visible(variable, count, UUIDS) == shown
+
+
+def test_a_uuid_is_believed_where_nobody_says_which_there_are() -> None:
+    assert visible("GPU-0000,MIG-0000", 2) == Visible(1, "MIG-0000")
 
 
 def nvcc(fake: FakeMachine, answer: str) -> str:

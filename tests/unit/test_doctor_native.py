@@ -219,6 +219,36 @@ def test_a_variable_that_hides_every_gpu_is_the_cause(fake: FakeMachine, value: 
     assert {finding.name: finding.consequence_of for finding in findings}["drv.cuda-init"] == "gpu.visible"
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("GPU-0000", "because no GPU has this UUID"),
+        ("MIG-4f2b-7", "because no GPU has this UUID"),
+        ("9", "because there is no GPU 9"),
+        ("1,1", "because `1` stands in it twice"),
+        ("", "hides every GPU"),
+    ],
+)
+def test_a_variable_that_names_what_is_not_there_says_what(fake: FakeMachine, value: str, why: str) -> None:
+    there = {"FAKE_NVML_COUNT": "2", "FAKE_UUID": "4f2b", "FAKE_MIG": "1", "FAKE_MIG_PARTS": "2"}
+    primary = conclude(examined(fake, CUDA_VISIBLE_DEVICES=value, FAKE_CUDA_INIT="100", **there)).primary
+    assert primary is not None
+    assert (primary.name, primary.title.endswith(why)) == ("gpu.visible", True)
+
+
+@pytest.mark.parametrize("value", ["GPU-4f2b-1", "MIG-4f2b-1"])
+def test_a_variable_that_names_a_gpu_or_a_part_by_its_uuid_is_information(fake: FakeMachine, value: str) -> None:
+    there = {"FAKE_NVML_COUNT": "2", "FAKE_UUID": "4f2b", "FAKE_MIG": "1", "FAKE_MIG_PARTS": "2"}
+    assert not names_of_errors(examined(fake, CUDA_VISIBLE_DEVICES=value, **there))
+
+
+def test_what_stands_behind_an_entry_that_is_no_gpu_is_told_to_be_passed_over(fake: FakeMachine) -> None:
+    findings = {finding.name: finding for finding in examined(fake, CUDA_VISIBLE_DEVICES="1,9,0", FAKE_NVML_COUNT="2")}
+    assert findings["gpu.visible"].title == (
+        "CUDA_VISIBLE_DEVICES=`1,9,0` shows 1 of 2 GPUs: what stands from `9` on is passed over"
+    )
+
+
 @pytest.mark.parametrize("value", ["0", "GPU-4f2b", "MIG-4f2b", "0,7"])
 def test_a_variable_that_chooses_a_gpu_is_information(fake: FakeMachine, value: str) -> None:
     findings = examined(fake, CUDA_VISIBLE_DEVICES=value, FAKE_NVML_COUNT="8")
@@ -282,6 +312,14 @@ def test_a_gpu_that_others_hold_is_a_warning(fake: FakeMachine) -> None:
     warnings = {finding.name for finding in findings if finding.severity is Severity.WARNING}
     assert warnings == {"gpu.busy", "gpu.exclusive"}
     assert not names_of_errors(findings)
+
+
+def test_who_holds_a_gpu_is_named_without_its_folder_where_the_driver_knows_it(fake: FakeMachine) -> None:
+    held = {"FAKE_NVML_USED_MB": "80000", "FAKE_HOLDER_MB": "79000"}
+    (finding,) = [each for each in examined(fake, **held) if each.name == "gpu.busy"]
+    assert finding.advice == "`python3` (4711) holds 79.0 GB."
+    (finding,) = [each for each in examined(fake, FAKE_OTHER_NAMESPACE="1", **held) if each.name == "gpu.busy"]
+    assert finding.advice == "process 4711 holds 79.0 GB."
 
 
 def test_no_driver_library_on_bare_metal_in_a_container_and_in_wsl(fake: FakeMachine) -> None:

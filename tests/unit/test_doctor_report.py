@@ -39,6 +39,7 @@ PRIVATE = Private(("maria", "box-17"), frozenset({"huggingface.co"}))
         ("process 7 of maria on box-17", "process 7 of NAME on NAME"),
         ("maria@lab.example at 10.1.2.3 and fe80::1:2:3", "MAIL at ADDRESS and ADDRESS"),
         ("`MIG-0f8fad5b-d9cb-469f-a165-70867728950e`", "`MIG-UUID`"),
+        ("CUDA_VISIBLE_DEVICES=`GPU-0f8fad5b`", "CUDA_VISIBLE_DEVICES=`GPU-UUID`"),
         ("torch 2.14.0+cu130 needs driver 580.95.05", "torch 2.14.0+cu130 needs driver 580.95.05"),
         ("`libcuda.so.1` and `config.json`", "`libcuda.so.1` and `config.json`"),
     ],

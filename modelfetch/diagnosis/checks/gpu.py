@@ -15,7 +15,8 @@ from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.machine import Machine
 from modelfetch.diagnosis.probes.hardware import HardwareFacts
-from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts
+from modelfetch.diagnosis.probes.native import CudaFacts, Holder, NvmlFacts
+from modelfetch.diagnosis.visibility import Visible, visible
 
 NO_CUDA = "CUDA is not used"
 PROVE_CUDA = "modelfetch doctor --deep"
@@ -30,6 +31,9 @@ CONTAINER_FIX = (
 
 # Less than this share of a GPU's memory free, and a model that should fit does not.
 _BUSY_SHARE = 0.8
+
+# As many processes as fit into a line.
+_SHOWN = 3
 
 _COMPUTE_MODES = {1: "exclusive to a thread", 2: "prohibited", 3: "exclusive to a process"}
 
@@ -125,37 +129,38 @@ def check_visible(facts: Facts) -> list[Finding]:
     if variable is None or not hardware.has_gpu:
         return findings
     # NVML counts what there is, whatever CUDA is allowed to see.
-    count = len(facts[NvmlFacts].devices) or len(hardware.gpus)
-    if hides_all(variable, count):
-        findings.append(
-            Finding(
-                "gpu.visible",
-                Severity.ERROR,
-                f"CUDA_VISIBLE_DEVICES=`{variable}` hides every GPU",
-                {"CUDA_VISIBLE_DEVICES": variable, "gpus": count},
-                effect=NO_CUDA,
-                rank=Rank.VISIBILITY,
-                fix=("unset CUDA_VISIBLE_DEVICES",),
-                verify=PROVE_CUDA,
-            )
-        )
+    devices = facts[NvmlFacts].devices
+    count = len(devices) or len(hardware.gpus)
+    shown = visible(variable, count, [uuid for device in devices for uuid in (device.uuid, *device.parts) if uuid])
+    if shown.count == 0:
+        findings.append(_hiding(variable, shown, count))
+    elif shown.stopped_at is not None:
+        title = f"CUDA_VISIBLE_DEVICES=`{variable}` shows {shown.count} of {count} GPUs"
+        findings.append(note("gpu.visible", f"{title}: what stands from `{shown.stopped_at}` on is passed over"))
     else:
         findings.append(note("gpu.visible", f"CUDA_VISIBLE_DEVICES=`{variable}` chooses among {count} GPUs"))
     return findings
 
 
-def hides_all(variable: str, count: int) -> bool:
-    """Whether CUDA sees none of `count` GPUs with this CUDA_VISIBLE_DEVICES.
-
-    The list is read up to its first entry that is no GPU; with an index twice torch takes it as empty.
-    """
-    chosen = [entry.strip() for entry in variable.split(",")]
-    first = chosen[0]
-    if first.startswith(("GPU-", "MIG-")):
-        return False
-    if not first.isdecimal() or int(first) >= max(count, 1):
-        return True
-    return len(set(chosen)) < len(chosen)
+def _hiding(variable: str, shown: Visible, count: int) -> Finding:
+    why, advice = "", ""
+    if shown.is_repeated:
+        why = f", because `{shown.stopped_at}` stands in it twice"
+    elif (shown.stopped_at or "").startswith(("GPU-", "MIG-")):
+        why, advice = ", because no GPU has this UUID", "`nvidia-smi -L` lists those that there are."
+    elif (shown.stopped_at or "").isdecimal():
+        why = f", because there is no GPU {shown.stopped_at}"
+    return Finding(
+        "gpu.visible",
+        Severity.ERROR,
+        f"CUDA_VISIBLE_DEVICES=`{variable}` hides every GPU{why}",
+        {"CUDA_VISIBLE_DEVICES": variable, "gpus": count},
+        effect=NO_CUDA,
+        rank=Rank.VISIBILITY,
+        advice=advice,
+        fix=("unset CUDA_VISIBLE_DEVICES",),
+        verify=PROVE_CUDA,
+    )
 
 
 def check_usage(facts: Facts) -> list[Finding]:
@@ -180,12 +185,22 @@ def check_usage(facts: Facts) -> list[Finding]:
                     Severity.WARNING,
                     f"GPU {index} has {free:.1f} of {device.memory_bytes / 1e9:.1f} GB free",
                     {"gpu": index, "memory_bytes": device.memory_bytes, "memory_used_bytes": device.memory_used_bytes},
-                    advice="Other processes hold the rest; this lists them.",
+                    advice=_held_by(device.holders),
                     fix=("nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv",),
                     verify="modelfetch doctor usage",
                 )
             )
     return findings
+
+
+def _held_by(holders: tuple[Holder, ...]) -> str:
+    """Who holds a GPU's memory, the greatest first, as far as the driver tells it."""
+    told = [f"{_called(each)} holds {each.memory_bytes / 1e9:.1f} GB" for each in holders[:_SHOWN]]
+    return f"{', '.join(told)}." if told else "Other processes hold the rest; this lists them."
+
+
+def _called(holder: Holder) -> str:
+    return f"`{holder.name}` ({holder.pid})" if holder.name else f"process {holder.pid}"
 
 
 CHECKS = (

@@ -10,6 +10,7 @@ import ctypes
 import json
 import struct
 import sys
+from typing import Any
 
 _UNCORRECTED = 1  # NVML_MEMORY_ERROR_TYPE_UNCORRECTED
 _VOLATILE, _AGGREGATE = 0, 1  # since the driver was loaded; since the GPU was made
@@ -20,12 +21,25 @@ _FABRIC_STATE_AT = 24
 _LICENCES = "=iIII"
 # More than any of these structures, so that a library which knows a longer one writes into nothing else.
 _ROOM = 4096
+_MOST_PROCESSES = 256
+_NOT_KNOWN = (1 << 64) - 1  # NVML_VALUE_NOT_AVAILABLE, as Windows' driver says
 
 
 class Memory(ctypes.Structure):
     """nvmlMemory_t."""
 
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
+
+
+class Process(ctypes.Structure):
+    """nvmlProcessInfo_t, since driver 510."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("memory", ctypes.c_ulonglong),
+        ("gpu_instance", ctypes.c_uint),
+        ("compute_instance", ctypes.c_uint),
+    )
 
 
 def tell(**facts: object) -> None:
@@ -57,6 +71,9 @@ def device(nvml: ctypes.CDLL, index: int) -> dict[str, object]:
         "memory_bytes": memory.total,
         "memory_used_bytes": memory.used,
         "compute_mode": number(nvml, "nvmlDeviceGetComputeMode", handle) or 0,
+        "uuid": uuid(nvml, handle),
+        "parts": [uuid(nvml, part) for part in parts(nvml, handle)],
+        "holders": sorted(holders(nvml, handle), key=lambda holder: -holder["memory_bytes"]),
         "health": {name: value for name, value in health(nvml, handle).items() if value is not None},
     }
 
@@ -69,7 +86,7 @@ def health(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> dict[str, int | None]:
     has_rows = did(nvml, "nvmlDeviceGetRemappedRows", handle, *map(ctypes.byref, rows))
     return {
         "mig": mig.value if has_mig else None,
-        "mig_instances": instances(nvml, handle) if has_mig and mig.value else None,
+        "mig_instances": len(parts(nvml, handle)) if has_mig and mig.value else None,
         "ecc_volatile": number(nvml, "nvmlDeviceGetTotalEccErrors", handle, _UNCORRECTED, _VOLATILE),
         "ecc_aggregate": number(nvml, "nvmlDeviceGetTotalEccErrors", handle, _UNCORRECTED, _AGGREGATE),
         "remap_pending": rows[2].value if has_rows else None,
@@ -84,12 +101,39 @@ def health(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> dict[str, int | None]:
     }
 
 
-def instances(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> int:
-    """How many MIG instances this GPU is divided into."""
+def parts(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> list[ctypes.c_void_p]:
+    """The MIG instances that this GPU is divided into."""
     most = number(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle) or 0
-    part = ctypes.c_void_p()
+    places = [ctypes.c_void_p() for _ in range(min(most, 64))]
     function = "nvmlDeviceGetMigDeviceHandleByIndex"
-    return sum(did(nvml, function, handle, index, ctypes.byref(part)) for index in range(min(most, 64)))
+    return [part for index, part in enumerate(places) if did(nvml, function, handle, index, ctypes.byref(part))]
+
+
+def uuid(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> str:
+    text = ctypes.create_string_buffer(96)
+    return text.value.decode(errors="replace") if did(nvml, "nvmlDeviceGetUUID", handle, text, 96) else ""
+
+
+def holders(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> list[dict[str, Any]]:
+    """The processes that compute or draw on this GPU, and hold memory of a size that is known."""
+    found: dict[int, dict[str, Any]] = {}
+    for function in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"):
+        count, processes = ctypes.c_uint(_MOST_PROCESSES), (Process * _MOST_PROCESSES)()
+        if did(nvml, function, handle, ctypes.byref(count), processes):
+            for process in processes[: count.value]:
+                if process.memory != _NOT_KNOWN:
+                    name = process_name(nvml, process.pid)
+                    found[process.pid] = {"pid": process.pid, "name": name, "memory_bytes": process.memory}
+    return list(found.values())
+
+
+def process_name(nvml: ctypes.CDLL, pid: int) -> str:
+    """The program's name without its folder, which is its user's."""
+    text = ctypes.create_string_buffer(1024)
+    if not did(nvml, "nvmlSystemGetProcessName", pid, text, 1024):
+        return ""
+    words = text.value.decode(errors="replace").split()
+    return words[0].rpartition("/")[2] if words else ""
 
 
 def fabric(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> int | None:

@@ -44,14 +44,29 @@ class CudaFacts:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A process that holds memory of a GPU; `name` is empty where the driver does not see into its namespace."""
+
+    pid: int
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class NvmlDevice:
-    """A GPU as NVML shows it; `health` has the numbers that this GPU and this driver have (see `child/nvml`)."""
+    """A GPU as NVML shows it; `health` has the numbers that this GPU and this driver have (see `child/nvml`).
+
+    `parts` are the UUIDs of what MIG divides it into, `holders` the processes in its memory, the greatest first.
+    """
 
     name: str
     memory_bytes: int
     memory_used_bytes: int
     compute_mode: int
     health: Mapping[str, int] = field(default_factory=dict)
+    uuid: str = ""
+    parts: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,13 @@ def read_nvml(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIM
         library_error=_said(answer, "library_error", str),
         init_code=_said(answer, "init_code", int),
         driver=_said(answer, "driver", str),
-        devices=tuple(NvmlDevice(**device) for device in _listed(answer, "devices")),
+        devices=tuple(_nvml_device(device) for device in _listed(answer, "devices")),
     )
+
+
+def _nvml_device(said: Mapping[str, Any]) -> NvmlDevice:
+    holders = tuple(Holder(**holder) for holder in said["holders"])
+    return NvmlDevice(**{**said, "parts": tuple(said["parts"]), "holders": holders})
 
 
 def read_trial(machine: Machine, _settings: Settings) -> TrialFacts:

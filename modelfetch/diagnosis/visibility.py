@@ -1,0 +1,54 @@
+"""Which GPUs CUDA_VISIBLE_DEVICES leaves visible, read as the CUDA driver and torch read it. Pure.
+
+- The list is read up to its first entry that is no GPU; what stands behind that one is passed over.
+- An entry is a number, or the beginning of one UUID: of a GPU (`GPU-…`) or of a part that MIG made (`MIG-…`).
+  Entries of another kind than the first are no GPUs.
+- With an entry twice torch takes the list as empty.
+- A UUID is believed where nobody says which there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_PREFIXES = ("GPU-", "MIG-")
+# How drivers before 470 wrote a part: `MIG-GPU-<uuid>/1/0`.
+_OLD_PART = "MIG-GPU-"
+
+
+@dataclass(frozen=True)
+class Visible:
+    """`count` GPUs are visible; `stopped_at` is the first entry that is none of them, None where all are."""
+
+    count: int
+    stopped_at: str | None = None
+    is_repeated: bool = False
+
+
+def visible(variable: str, count: int, uuids: Iterable[str] = ()) -> Visible:
+    """What this CUDA_VISIBLE_DEVICES shows of `count` GPUs, whose UUIDs and whose parts' UUIDs are `uuids`."""
+    entries = [entry.strip() for entry in variable.split(",")]
+    known = frozenset(uuids)
+    kind = _kind(entries[0])
+    taken: list[str] = []
+    for entry in entries:
+        if _kind(entry) != kind or not _is_there(entry, max(count, 1), known):
+            return Visible(len(taken), entry)
+        if entry in taken:
+            return Visible(0, entry, is_repeated=True)
+        taken.append(entry)
+    return Visible(len(taken))
+
+
+def _kind(entry: str) -> str:
+    return next((prefix for prefix in _PREFIXES if entry.startswith(prefix)), "")
+
+
+def _is_there(entry: str, count: int, uuids: frozenset[str]) -> bool:
+    if not _kind(entry):
+        return entry.isdecimal() and int(entry) < count
+    if not uuids or entry.startswith(_OLD_PART):
+        return True
+    # The beginning of two UUIDs is neither.
+    return sum(uuid.lower().startswith(entry.lower()) for uuid in uuids) == 1
