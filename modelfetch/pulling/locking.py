@@ -2,14 +2,17 @@
 
 - The file is looked at before anything is pulled: one that is damaged, or that could not be replaced, ends it there.
 - It is replaced whole or not at all, and not touched where nothing changes. Other models in it stay as they are.
-- Of two processes that lock into one file at the same moment, one may lose its entry; the file stays whole.
+- Processes that lock into one file do so one after the other, each into what it then finds. Where the system has no
+  locks for that, the later one may drop what the other wrote; the file stays whole.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,11 +62,14 @@ def lock_pulled(path: Path, request: Request, pulled: Pulled) -> None:
     licence = facts.licence if is_one_line(facts.licence) else None
     manifest = replace(pulled.manifest, revision=request.reference.revision, facts=replace(facts, licence=licence))
     paths = frozenset(file.path for file in pulled.files if file.state != "left")
-    current = _current(path)
-    text = lock.render(current.with_model(LockedModel(manifest, paths, pulled.seen)))
-    if not path.exists() or text != lock.render(current):
-        with translated(path, "written"):
-            _replace(path.resolve(), text)
+    model = LockedModel(manifest, paths, pulled.seen)
+    with translated(path, "written"):
+        final = path.resolve()
+        with _one_at_a_time(final.parent):
+            current = _current(path)
+            text = lock.render(current.with_model(model))
+            if not final.exists() or text != lock.render(current):
+                _replace(final, text)
 
 
 def seen_at(manifest: Manifest, paths: frozenset[str], offers: tuple[Offer, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -76,6 +82,23 @@ def seen_at(manifest: Manifest, paths: frozenset[str], offers: tuple[Offer, ...]
 
 def _current(path: Path) -> Lock:
     return lock.read(path) if path.exists() else Lock()
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for whoever else is here for the same folder. Nothing is left in it: the folder itself is what is locked."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, text: str) -> None:

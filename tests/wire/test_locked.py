@@ -5,7 +5,9 @@ has not.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -484,3 +486,44 @@ def test_a_lock_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
         lock_pulled(tmp_path / "models.lock", asked, run(asked, settings=given))
     assert (tmp_path / "models.lock").is_symlink()
     assert (tmp_path / "real/models.lock").is_file()
+
+
+def test_of_processes_that_lock_into_one_file_at_once_none_loses_its_entry(tmp_path: Path) -> None:
+    names = [f"own/model{number}" for number in range(5)]
+    with FakeHub({name: {"config.json": name.encode()} for name in names}) as hub:
+        script = f"""
+            import sys
+            from pathlib import Path
+            from modelfetch.pulling.locking import lock_pulled
+            from modelfetch.pulling import Request, run
+            from modelfetch.reference import parse
+            from tests.pulling import endpoint, settings
+            name, home, path = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+            request = Request(parse(name))
+            pulled = run(request, settings=settings(home, endpoint("{hub.url}")))
+            print("pulled", flush=True)
+            sys.stdin.readline()
+            lock_pulled(path, request, pulled)
+        """
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        children = [
+            subprocess.Popen(
+                [*command, name, tmp_path / str(number), tmp_path / "models.lock"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number, name in enumerate(names)
+        ]
+        for child in children:
+            assert child.stdout
+            assert child.stdout.readline() == "pulled\n"
+        for child in children:
+            assert child.stdin
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        for child in children:
+            child.communicate(timeout=120)
+        assert [child.returncode for child in children] == [0] * len(children)
+    assert sorted(model.manifest.repo for model in lock.read(tmp_path / "models.lock").models) == names
+    assert not list(tmp_path.glob(".models.lock*"))
