@@ -73,7 +73,7 @@ def _carry_out(
         hub = None if request.locked else request.reference.hub
         settings = with_endpoints(settings, request.endpoints, hub=hub)
         settings = send_tokens_to(settings, request.send_tokens_to)
-        plan, backend = _ask_and_plan(request, settings, destination, listener)
+        plan, backend = _ask_and_plan(request, settings, store, destination, listener)
         listener(plan.event())
         if not request.dry_run and plan.jobs:
             needed_bytes = sum(job.entry.size for job in plan.jobs) - plan.resumed_bytes + _SPARE_BYTES
@@ -96,12 +96,12 @@ def _carry_out(
 
 
 def _ask_and_plan(
-    request: Request, settings: Settings, destination: Destination, listener: events.Listener
+    request: Request, settings: Settings, store: Store, destination: Destination, listener: events.Listener
 ) -> tuple[Plan, Backend]:
     network = Network()
     if request.locked is not None:
         return plan_from_hubs(request, request.locked, settings, destination, network, listener)
-    resolution = ask(request, settings, destination, network, listener)
+    resolution = ask(request, settings, store, destination, network, listener)
     backend = choose(request.via, resolution, destination, network, settings)
     return make_plan(request, resolution, destination, backend, settings), backend
 

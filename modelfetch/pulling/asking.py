@@ -10,7 +10,8 @@ from modelfetch.http import Network
 from modelfetch.hubs import Offer, Resolution, resolve
 from modelfetch.pulling.plan import find, select_files
 from modelfetch.pulling.request import Request
-from modelfetch.store import Destination
+from modelfetch.reference import Reference
+from modelfetch.store import Destination, Store
 
 
 def endpoints_for(request: Request, settings: Settings) -> tuple[Endpoint, ...]:
@@ -32,9 +33,16 @@ def endpoints_for(request: Request, settings: Settings) -> tuple[Endpoint, ...]:
 
 
 def ask(
-    request: Request, settings: Settings, destination: Destination, network: Network, listener: events.Listener
+    request: Request,
+    settings: Settings,
+    store: Store,
+    destination: Destination,
+    network: Network,
+    listener: events.Listener,
 ) -> Resolution:
-    """Who offers the model. Once an offer needs nothing that is not here, the others are not waited for.
+    """Who offers the model. Once an offer is what was pulled before, the others are not waited for.
+
+    The same bytes from another hub are no reason to be quick: that would name the model after whoever answered first.
 
     Raises:
         NotFoundError, AccessError, NoSourceError: as `hubs.resolve`.
@@ -42,7 +50,11 @@ def ask(
     """
 
     def enough(offer: Offer) -> bool:
-        selection = select_files(request, offer.manifest)
+        manifest = offer.manifest
+        owner, _, name = manifest.repo.partition("/")
+        if not store.matching(Reference(owner, name, manifest.hub, manifest.commit)):
+            return False
+        selection = select_files(request, manifest)
         return len(find(selection, destination)) == len(selection.chosen)
 
     return resolve(
