@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
 from modelfetch.model.headers import RECAST_DTYPES, Tensor
+from modelfetch.model.lacking import foreign_config, instead_of_config, lacking_ears, lacking_weights, lacking_words
 from modelfetch.model.quantisation import method_of, refusal
 from modelfetch.model.sizes import sizes_of_config, sizes_of_gguf
 from modelfetch.model.tables import Tables
@@ -26,7 +27,6 @@ TRANSLATORS = frozenset({"marian", "fsmt", "m2m_100", "mbart", "nllb-moe", "seam
 TRUST = "trust_remote_code"
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
-_PULL = "modelfetch pull OWNER/NAME brings what transformers loads; --all-files brings everything"
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 INSTRUCT_NAME = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
 _RANKER = re.compile(r"rerank|cross-?encoder", re.IGNORECASE)
@@ -119,9 +119,10 @@ def choose(
     folder: ModelFolder, known: Tables, packages: frozenset[str], *, trust_remote_code: bool
 ) -> Exercise | NotExercised:
     """How to exercise the model in `folder` with what is installed, or why not."""
-    if not folder.config:
-        return _choose_without_config(folder, packages)
-    if (method := method_of(folder.config)) and (refused := refusal(method, known.quantisations, packages)):
+    if folder.ggufs and not (folder.safetensors or folder.pickles):
+        return _choose_gguf(folder, packages)
+    method = method_of(folder.config)
+    if refused := _refused(folder, method, known, packages):
         return refused
     class_name, kind = _class_and_kind(folder, known)
     needs_code = class_name is None and "auto_map" in folder.config
@@ -131,43 +132,22 @@ def choose(
         class_name, kind = _from_auto_map(folder)
     if class_name is None or kind is None:
         return _unknown(folder, known, class_name)
-    return _refuse_weights(folder) or _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+    return _lacking(folder, kind) or _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
 
 
-def _refuse_weights(folder: ModelFolder) -> NotExercised | None:
-    """Why there is nothing to load: no weights, or only pickled ones that name something else than weights."""
-    if folder.safetensors:
-        return None
-    if not folder.pickles:
-        return NotExercised("not-exercised", "no weights that transformers loads are in the folder", _PULL)
-    for path, scan in folder.pickle_scans.items():
-        if scan.foreign:
-            named = scan.foreign[0]
-            return NotExercised(
-                "unsafe-pickle",
-                f"the pickled weights name `{named}`, which is no weight: reading them could run code",
-                "do not load this file anywhere; look for a revision of the model that has safetensors",
-                {"file": path, "names": ", ".join(scan.foreign[:10])},
-            )
-        if scan.bare:
-            return NotExercised(
-                "bare-pickle",
-                "the weights are a bare pickle, as torch wrote before version 1.6, which is not scanned for code",
-                "look for a revision of the model that has safetensors",
-                {"file": path},
-            )
-    return None
+def _refused(folder: ModelFolder, method: str | None, known: Tables, packages: frozenset[str]) -> NotExercised | None:
+    """Why it is nothing that transformers loads as it is."""
+    if not folder.config:
+        return instead_of_config(folder)
+    return foreign_config(folder) or (refusal(method, known.quantisations, packages) if method else None)
 
 
-def _choose_without_config(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:
-    if folder.ggufs:
-        return _choose_gguf(folder, packages)
-    if "model_index.json" in folder.files:
-        return NotExercised("not-exercised", "a diffusers pipeline; only its files were looked at", None)
-    if "adapter_config.json" in folder.files:
-        base = folder.document("adapter_config.json").get("base_model_name_or_path", "its base model")
-        return NotExercised("not-exercised", f"an adapter, which works only together with `{base}`", None)
-    return NotExercised("not-exercised", "no config.json says what kind of model this is", _PULL)
+def _lacking(folder: ModelFolder, kind: Kind) -> NotExercised | None:
+    if lacks := lacking_weights(folder):
+        return lacks
+    if kind is Kind.SPEECH and (lacks := lacking_ears(folder)):
+        return lacks
+    return lacking_words(folder) if kind is not Kind.IMAGE else None
 
 
 def _choose_gguf(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = {
     "config.json": b'{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}',
     "tokenizer_config.json": b'{"chat_template": "{{ messages }}"}',
+    "tokenizer.json": b"{}",
     "model.safetensors": safetensors_bytes({"a": b"12345678"}),
 }
 # What the stand-in replies is what it is asked, and a few words are orders to it.

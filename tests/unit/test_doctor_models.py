@@ -52,7 +52,8 @@ def fake(tmp_path: Path) -> FakeMachine:
 
 def stored(fake: FakeMachine, config: dict[str, Any] | None, repo: str = "own/name", **files: bytes) -> None:
     store = Store.open(fake.home / "store")
-    content = {**WEIGHTS, **{name.replace("__", "."): data for name, data in files.items()}}
+    words = {} if "tokenizer__model" in files else {"tokenizer.json": b"{}"}
+    content = {**WEIGHTS, **words, **{name.replace("__", "."): data for name, data in files.items()}}
     if config is not None:
         content["config.json"] = json.dumps(config).encode()
     bring(store, content, manifest_of(content, repo=repo))

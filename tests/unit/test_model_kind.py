@@ -43,6 +43,8 @@ KNOWN = Tables(
 )
 WEIGHTS = {"model.safetensors": (Tensor("a", "BF16", (4, 8), 64), Tensor("b", "F32", (2,), 8))}
 EVERYTHING = frozenset(MODULES)
+# What text and sound are given to a model with.
+INPUTS = ("tokenizer.json", "preprocessor_config.json")
 
 
 def folder(
@@ -53,8 +55,9 @@ def folder(
     **more: Any,
 ) -> ModelFolder:
     read = {**({"config.json": config} if config is not None else {}), **(documents or {})}
-    files = {**dict.fromkeys(read, 100), "model.safetensors": 200, **more.pop("files", {})}
-    return ModelFolder(name, files, read, more.pop("safetensors", WEIGHTS), **more)
+    weights = more.pop("safetensors", WEIGHTS)
+    files = {**dict.fromkeys([*read, *INPUTS], 100), **dict.fromkeys(weights, 200), **more.pop("files", {})}
+    return ModelFolder(name, files, read, weights, **more)
 
 
 def llama(**more: Any) -> dict[str, Any]:
@@ -149,13 +152,6 @@ def test_pooling_is_read_in_its_older_and_its_newer_form(config: dict[str, Any],
 
 
 REFUSALS = {
-    "diffusers": (folder(None, documents={"model_index.json": {}}), "not-exercised", "diffusers"),
-    "adapter": (
-        folder(None, documents={"adapter_config.json": {"base_model_name_or_path": "owner/base"}}),
-        "not-exercised",
-        "`owner/base`",
-    ),
-    "no configuration": (folder(None), "not-exercised", "config.json"),
     "a model that speaks": (
         folder({"architectures": ["VitsModel"], "model_type": "vits"}),
         "not-exercised",
@@ -168,7 +164,6 @@ REFUSALS = {
     ),
     "too new": (folder({"architectures": ["QwenX"], "model_type": "qwen9"}), "not-exercised", "`qwen9`"),
     "an unknown class": (folder({"architectures": ["LlamaOwn"], "model_type": "llama"}), "not-exercised", "class"),
-    "no weights": (folder(llama(), safetensors={}), "not-exercised", "no weights"),
     "a quantisation that is unknown": (
         folder(llama(quantization_config={"quant_method": "exl3"})),
         "quantisation-unknown",
@@ -281,7 +276,11 @@ def test_shards_are_those_that_the_index_names() -> None:
     index = {"weight_map": {f"a{n}": name for n, name in enumerate(shards)}}
     here = ModelFolder(
         "o/n",
-        {**dict.fromkeys(shards, 100), "consolidated.safetensors": 900, "config.json": 10},
+        {
+            **dict.fromkeys(shards, 100),
+            **dict.fromkeys(["consolidated.safetensors", "config.json", "model.safetensors.index.json"], 900),
+            "tokenizer.json": 10,
+        },
         {"config.json": llama(), "model.safetensors.index.json": index},
         {**shards, "consolidated.safetensors": tensors},
     )
@@ -328,6 +327,12 @@ def test_the_tables_of_the_installed_transformers_are_read_without_importing_it(
 
 def test_tables_that_are_not_where_they_are_looked_for_are_empty(tmp_path: Path) -> None:
     assert read_tables(tmp_path) == Tables()
+
+
+def test_a_gguf_file_may_have_the_configuration_of_the_model_it_was_made_of_beside_it() -> None:
+    alone = gguf(1000)
+    beside = replace(alone, files={**alone.files, "config.json": 10}, documents={"config.json": llama()})
+    assert exercised(beside) == exercised(alone)
 
 
 PICKLED: dict[str, Any] = {"files": {"pytorch_model.bin": 200}, "safetensors": {}}

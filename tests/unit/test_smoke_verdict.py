@@ -121,6 +121,7 @@ FAULTS = {
     "a kind that is not exercised": Fault(
         (NotExercised("not-exercised", "a diffusers pipeline"),), "not-exercised", Verdict.SKIP
     ),
+    "no tokenizer": Fault((NotExercised("missing-files", "no tokenizer"),), "missing-files"),
     "code without consent": Fault((NotExercised("remote-code", "it needs code"),), "remote-code", Verdict.SKIP),
     "a tokenizer that is code, without consent": Fault(
         instead(CHAT, Raised("tokenizer", "ValueError", "Please pass the argument `trust_remote_code=True` …")),

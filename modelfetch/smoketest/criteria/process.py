@@ -31,6 +31,7 @@ CHECKS = {
     "bytes-unproven": "No digest of these files is known, so nothing can be said of their bytes.",
     "broken-file": "A file is missing, cut short, empty, or something else than its name says.",
     "not-exercised": "Smoke does not know how to exercise this kind of model, or transformers does not know it.",
+    "missing-files": "Files that the model cannot be loaded without are not in the folder.",
     "remote-code": "The model needs Python code that came with it, and there was no consent to run it.",
     "quantisation-unknown": "transformers does not know how the weights are quantised.",
     "quantisation-backend": "The package that reads these quantised weights is not installed.",
@@ -48,6 +49,8 @@ CHECKS = {
     "garbled": "The process wrote what is no observation.",
 }
 
+# What was not run because it must not or cannot be, and not because smoke does not know how.
+_FAILS = frozenset({"missing-files", "unsafe-pickle"})
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
@@ -78,7 +81,7 @@ def broken_files(case: Case) -> Iterator[Finding]:
 
 def not_exercised(case: Case) -> Iterator[Finding]:
     for skipped in case.every(NotExercised):
-        severity = Severity.FAIL if skipped.check == "unsafe-pickle" else Severity.SKIP
+        severity = Severity.FAIL if skipped.check in _FAILS else Severity.SKIP
         yield Finding(skipped.check, severity, skipped.reason, skipped.evidence, skipped.hint)
 
 
