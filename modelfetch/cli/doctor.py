@@ -42,7 +42,7 @@ _LINE_WIDTH = 110
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--offline", is_flag=True, help="Ask no endpoint.")
-@click.option("--deep", is_flag=True, help="Import torch in a child and multiply on every GPU.")
+@click.option("--deep", is_flag=True, help="Import torch in a child, multiply on every GPU, and copy to it.")
 @click.option(
     "--python",
     type=click.Path(path_type=Path),

@@ -105,6 +105,22 @@ def test_a_real_torch_is_imported_and_tried_in_a_child() -> None:
 
 @pytest.mark.e2e
 @needs_torch
+def test_what_a_gpu_is_tried_with_runs_on_the_cpu_of_a_real_torch() -> None:
+    script = (
+        "import json, torch\n"
+        "from modelfetch.diagnosis.child.torch_trial import copied_per_s, product_differs\n"
+        "print(json.dumps([product_differs(torch, 'cpu'), copied_per_s(torch, 'cpu', is_pinned=False)]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300
+    )
+    difference, bytes_per_s = json.loads(done.stdout)
+    assert difference == 0
+    assert 1e6 < bytes_per_s < 1e13
+
+
+@pytest.mark.e2e
+@needs_torch
 def test_a_torch_that_cannot_be_imported_is_told_with_its_error(tmp_path: Path) -> None:
     broken = tmp_path / "torch"
     broken.mkdir()

@@ -37,6 +37,9 @@ from modelfetch.diagnosis.tables import (
 # A product of 32-bit numbers differs by rounding; a tensor core that rounds its inputs differs this much at most.
 _LARGEST_DIFFERENCE = 0.01
 
+# What four lanes of PCIe 3.0 carry, a quarter of what a GPU that computes should have at the least.
+_SLOWEST_LINK = 3.0e9
+
 _BUILT_FOR_ONE_TORCH = ("torchvision", "torchaudio")
 _REINSTALL = "--force-reinstall"
 
@@ -182,13 +185,40 @@ def check_trial(facts: Facts) -> list[Finding]:
         return [_trial_fault("torch.trial", f"torch {how} when it uses the GPU", trial, Severity.CRASHED)]
     if trial.cuda_available:
         wrong = [_trial_fault("torch.trial", title, trial) for title in map(_wrong_product, trial.trials) if title]
-        title = f"torch {trial.version} multiplies rightly on {len(trial.trials)} GPU(s)"
-        return wrong or [well("trial", title, import_s=trial.import_s, gpus=len(trial.trials))]
+        return wrong or [_rightly(trial), *(_slow(each) for each in trial.trials if _speed(each) < _SLOWEST_LINK)]
     if torch.cuda and hardware.has_gpu:
         why = trial.warnings[0].splitlines()[0] if trial.warnings else "torch does not say why"
         return [_trial_fault("torch.cuda", f"`torch.cuda.is_available()` is false ({why})", trial)]
     title = f"torch {trial.version} is imported in {trial.import_s} s and runs on the CPU"
     return [well("trial", title, import_s=trial.import_s)]
+
+
+def _rightly(trial: TrialFacts) -> Finding:
+    count = len(trial.trials)
+    slowest = min(map(_speed, trial.trials), default=float("inf"))
+    copies = (
+        f" and copies {slowest / 1e9:.1f} GB/s to {'it' if count == 1 else 'each'}" if slowest < float("inf") else ""
+    )
+    title = f"torch {trial.version} multiplies rightly on {count} GPU{'' if count == 1 else 's'}{copies}"
+    return well("trial", title, import_s=trial.import_s, gpus=count, trials=[dict(each) for each in trial.trials])
+
+
+def _speed(trial: Mapping[str, Any]) -> float:
+    """Bytes in a second to a GPU, at their fastest; endless where it was not measured."""
+    return float(trial.get("pinned_bytes_per_s", "inf"))
+
+
+def _slow(trial: Mapping[str, Any]) -> Finding:
+    return Finding(
+        "gpu.bandwidth",
+        Severity.WARNING,
+        f"{trial['device']} is reached with {_speed(trial) / 1e9:.1f} GB/s, so models load slowly",
+        dict(trial),
+        rank=Rank.TRIAL,
+        advice="Its slot has few lanes, others copy too, or a virtual machine stands between; this shows its link.",
+        fix=("nvidia-smi --query-gpu=index,pcie.link.gen.current,pcie.link.width.current --format=csv",),
+        verify=PROVE_CUDA,
+    )
 
 
 def _wrong_product(trial: Mapping[str, Any]) -> str | None:
@@ -254,9 +284,9 @@ DEEP_CHECKS = (
     Check(
         "trial",
         "trial",
-        "imports torch and multiplies on every GPU (--deep)",
+        "imports torch, multiplies on every GPU and copies to it (--deep)",
         (TorchFacts, TrialFacts, HardwareFacts),
-        ("torch.import", "torch.cuda", "torch.trial"),
+        ("torch.import", "torch.cuda", "torch.trial", "gpu.bandwidth"),
         check_trial,
     ),
 )

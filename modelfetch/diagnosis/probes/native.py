@@ -80,7 +80,9 @@ class NvmlFacts:
 
 @dataclass(frozen=True)
 class TrialFacts:
-    """What torch did in a child: `trials` is a device, and how far its product was from the CPU's or why it failed."""
+    """What torch did in a child: `trials` is a device, how far its product was from the CPU's or why it failed, and how
+    many bytes in a second reach it from memory that is pinned and that is not.
+    """
 
     ended: str = "well"
     last_words: str = ""
