@@ -16,8 +16,9 @@ _SECRET_TEXT = re.compile(
     r"\b(?:hf_|ghp_)[A-Za-z0-9_-]{8,}|\bms-[A-Za-z0-9]{8}[A-Za-z0-9-]*|(?i:bearer)\s+\S+|m_session_id=[^;\s]+"
 )
 _USER = re.compile(r"(?:(?<=//)[^\s/?#]*|(?<![\w/:])[^\s:/@=`'\"]+:[^\s/@`'\"]+)@")
-# No scheme is that long, and a long text is not searched from each of its letters to its end.
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s'\"<>`]+")
+# No scheme is that long, and a long text is not searched from each of its letters to its end. What ends a sentence does
+# not belong to the address before it.
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s'\"<>`]*[^\s'\"<>`.,;:!?)]")
 _GONE = "[redacted]"
 
 

@@ -82,6 +82,7 @@ def test_a_secret_in_a_text_is_not_shown(text: str) -> None:
         "ms://Qwen/Qwen3-0.6B@refs/pr/1",
         "see https://huggingface.co/Qwen/Qwen3-0.6B, then go on",
         "12:30:01 https://hub.example/a/b?Revision=main 206",
+        "models come from http://127.0.0.1:8080; data from http://[::1]:8080, or (http://[::1]).",
         "someone@example.com wrote",
         "C:/models and D:/models",
     ],
