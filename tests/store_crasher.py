@@ -88,7 +88,7 @@ def prune_all(home: Path) -> None:
     dead = store.partials / ("d" * 64)
     if not dead.exists():
         write_data(dead, b"half")
-    now, wishes = time.time() + 365 * 24 * 60 * 60, Wishes(keep_within_s=0.0, also_views=True)
+    now, wishes = time.time() + 365 * 24 * 60 * 60, Wishes(keep_within_s=0.0)
     carry_out(store, look_and_plan(store, wishes, now=now), wishes, now=now)
     assert not store.matching(parse("owner/name"))
     # The user's folder has a hard link of the weights, and a kill may have left one in a cache: removing frees nothing.

@@ -50,7 +50,7 @@ def work(store: Store, home: Path, chance: random.Random) -> None:
             case 3:
                 verify(store, jobs=1)
             case 4:
-                wishes = Wishes(keep_within_s=0.0, also_views=True)
+                wishes = Wishes(keep_within_s=0.0)
                 carry_out(store, look_and_plan(store, wishes), wishes)
             case _:
                 snapshots = store.snapshots()

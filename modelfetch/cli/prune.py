@@ -31,9 +31,7 @@ _UNIT_S = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 @click.command(epilog=_EPILOG)
 @click.option("--keep-within", metavar="AGE", help="Also remove models that were not used for AGE: 12h, 30d, 8w.")
 @click.option("--max-size", metavar="SIZE", help="Also remove the models used longest ago until the store has SIZE.")
-@click.option(
-    "--also-views", is_flag=True, help="Of these also the models that another tool's cache or a folder shows."
-)
+@click.option("--keep-views", is_flag=True, help="Of these none that another tool's cache still shows.")
 @click.option("--orphans", is_flag=True, help="Also remove what other tools' downloads left behind in their caches.")
 @click.option("--dry-run", is_flag=True, help="Say what would go and what would stay, and why; remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
@@ -42,7 +40,8 @@ def command(*, orphans: bool, dry_run: bool, yes: bool, as_json: bool, **choices
     """Make room in the store.
 
     Without options what nobody needs goes: bytes that no model names, downloads that nobody went on with for 14 days,
-    and what commands that were killed left behind. What a running pull works on or counts on always stays.
+    and what commands that were killed left behind. What a running pull works on or counts on always stays, and so does
+    a model that a process has open, or that is in a folder of yours. The links in other tools' caches go with theirs.
     """
     from modelfetch.config import load
     from modelfetch.prune import carry_out, look_and_plan
@@ -68,14 +67,14 @@ def command(*, orphans: bool, dry_run: bool, yes: bool, as_json: bool, **choices
         print_json(_document(plan, dry_run=dry_run))
 
 
-def _wishes(keep_within: str | None, max_size: str | None, *, also_views: bool) -> Wishes:
+def _wishes(keep_within: str | None, max_size: str | None, *, keep_views: bool) -> Wishes:
     from modelfetch.config import parse_size
     from modelfetch.prune import Wishes
 
     return Wishes(
         parse_age(keep_within) if keep_within is not None else None,
         parse_size(max_size) if max_size is not None else None,
-        also_views,
+        keep_views,
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from modelfetch.diskfaults import is_no_room, translated
 from modelfetch.prune.looking import look
+from modelfetch.prune.open_files import open_files
 from modelfetch.prune.orphans import OrphanFile, as_leftovers
 from modelfetch.prune.picture import Kind, Leftover
 from modelfetch.prune.planning import KEPT_FOR_S, Plan, Wishes, make_plan
@@ -40,7 +41,8 @@ def look_and_plan(
     """
     moment = _now(store) if now is None else now
     with translated(store.home, "looked through"):
-        return make_plan(look(store, moment, as_leftovers(orphans)), wishes)
+        users = open_files() if orphans or wishes.chooses_models else {}
+        return make_plan(look(store, moment, as_leftovers(orphans, users), users), wishes)
 
 
 def carry_out(

@@ -14,6 +14,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelfetch.manifest import check_digest
+from modelfetch.prune.open_files import Inode
 from modelfetch.prune.picture import Blob, Kind, Leftover, Model, Picture
 from modelfetch.prune.planning import KEPT_FOR_S
 from modelfetch.store import Snapshot, Store
@@ -28,8 +29,8 @@ _SCRATCH_PREFIX = "sdk-"
 _BLOCK_BYTES = 512
 
 
-def look(store: Store, now: float, orphans: Sequence[Leftover] = ()) -> Picture:
-    """The store as it is; `now` is in seconds since the epoch.
+def look(store: Store, now: float, orphans: Sequence[Leftover], users: Mapping[Inode, str]) -> Picture:
+    """The store as it is; `now` is in seconds since the epoch, `users` are the processes that have files open.
 
     Raises:
         StoreError: a folder of it cannot be listed.
@@ -50,7 +51,10 @@ def look(store: Store, now: float, orphans: Sequence[Leftover] = ()) -> Picture:
     }
     models = tuple(_model(store, snapshot, payload_stats, now) for snapshot in listing.snapshots)
     leftovers = (*_partials(store, now), *_temporaries(store, now), *_stale_hints(store, payload_stats), *orphans)
-    return Picture(models, blobs, leftovers, needed, len(listing.damaged))
+    opened = {
+        sha256: user for sha256, status in payload_stats.items() if (user := users.get((status.st_dev, status.st_ino)))
+    }
+    return Picture(models, blobs, leftovers, needed, opened, len(listing.damaged))
 
 
 def _payloads(store: Store) -> Iterator[tuple[str, os.stat_result]]:

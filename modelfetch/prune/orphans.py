@@ -1,20 +1,19 @@
-"""Which of the files that other tools left behind somebody has open right now.
+"""Which of the files that other tools left behind somebody works on right now.
 
 - A file that a living process has open is in use, whatever its age; so is one whose lock is open, by the name that
   Hugging Face's client gives the lock of a download.
-- Processes of other users are not seen: for those there is the age that an orphan must have.
+- Processes of other users are not seen (`open_files`): for those there is the age that an orphan must have.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from modelfetch.prune.open_files import Inode, inode_of
 from modelfetch.prune.picture import Kind, Leftover
 
-_PROCESSES = Path("/proc")
 _LOCKS = ".locks"
 
 
@@ -42,9 +41,8 @@ class OrphanFile(Protocol):
         """What makes it an orphan."""
 
 
-def as_leftovers(orphans: Sequence[OrphanFile]) -> list[Leftover]:
-    """The orphans for `planning`, with who has them open."""
-    users = _open_files() if orphans else {}
+def as_leftovers(orphans: Sequence[OrphanFile], users: Mapping[Inode, str]) -> list[Leftover]:
+    """The orphans for `planning`, with who of `users`, the processes that have files open, has them open."""
     return [
         Leftover(
             Kind.ORPHAN,
@@ -58,34 +56,10 @@ def as_leftovers(orphans: Sequence[OrphanFile]) -> list[Leftover]:
     ]
 
 
-def _user(path: Path, users: dict[str, str]) -> str | None:
-    if user := users.get(os.path.realpath(path)):
-        return user
+def _user(path: Path, users: Mapping[Inode, str]) -> str | None:
     etag = path.name.partition(".")[0]
     # <cache>/models--O--N/blobs/<etag>.<8 hex>.incomplete is locked as <cache>/.locks/models--O--N/<etag>.lock.
     repository = path.parent.parent
     lock = repository.parent / _LOCKS / repository.name / f"{etag}.lock"
-    return users.get(os.path.realpath(lock))
-
-
-def _open_files() -> dict[str, str]:
-    """The real paths of all files that processes have open, as far as this user may see, and which process it is."""
-    found = {}
-    for process in _numbered(_PROCESSES):
-        for descriptor in _listed(process / "fd"):
-            try:
-                found[str(descriptor.readlink())] = f"process {process.name} has it open"
-            except OSError:
-                continue
-    return found
-
-
-def _numbered(folder: Path) -> Iterable[Path]:
-    return (path for path in _listed(folder) if path.name.isdecimal())
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+    found = next((user for file in (path, lock) if (user := users.get(inode_of(file)))), None)
+    return f"{found} has it open" if found else None

@@ -55,10 +55,13 @@ class Blob:
 
 @dataclass(frozen=True)
 class Picture:
-    """`blobs` are by sha256, and `needed` says of some of them which running pull counts on them."""
+    """`blobs` are by sha256. Of some `needed` says which running pull counts on them, `opened` which process has them
+    open or mapped.
+    """
 
     models: tuple[Model, ...]
     blobs: Mapping[str, Blob]
     leftovers: tuple[Leftover, ...] = ()
     needed: Mapping[str, str] = field(default_factory=dict)
+    opened: Mapping[str, str] = field(default_factory=dict)
     unreadable_records: int = 0

@@ -1,7 +1,8 @@
 """What goes and what stays when a store is pruned, and why. Decides only: it is given a picture and the wishes.
 
 - Nothing that a running pull works on or counts on goes, and no byte that a staying snapshot needs.
-- A snapshot that a view still shows stays, unless the views are to go as well. A plain folder is its user's.
+- A view in another tool's cache goes with its snapshot: a pull makes one by itself, and it is no reason to stay unless
+  that is wished. What a process has open stays, by whatever name; so does what is in a folder of the user's.
 - Snapshots go in the order of their last use, the longest ago first; none goes that fits in the budget after all.
 - What was left over is work that was done, or evidence: each kind is left alone for a time of its own.
 """
@@ -13,7 +14,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from modelfetch.prune.picture import Kind, Leftover, Model, Picture
-from modelfetch.store import Snapshot, ViewPlace
+from modelfetch.store import Snapshot
 from modelfetch.store.removal import Holdings, Item, payloads, reasons_to_stay
 from modelfetch.units import format_bytes
 
@@ -44,7 +45,7 @@ class Wishes:
 
     keep_within_s: float | None = None
     max_bytes: int | None = None
-    also_views: bool = False
+    keep_views: bool = False
 
     @property
     def chooses_models(self) -> bool:
@@ -86,8 +87,10 @@ def make_plan(picture: Picture, wishes: Wishes) -> Plan:
         why = going.get(number) or _why_model_stays(model, picture, wishes)
         item = Item("snapshot", model.snapshot.folder, 0, why, model.snapshot.name)
         (goes if number in going else stays).append(item)
-        for place in model.shown_in if number in going else ():
-            (stays if place.is_users_own else goes).append(_view_item(model, place))
+        if number in going:
+            goes += [
+                Item(f"{place.kind} view", place.root, 0, "its model goes", item.model) for place in model.shown_in
+            ]
     for sha256, blob in picture.blobs.items():
         reason = blobs.get(sha256)
         (stays if reason else goes).append(Item("blob", blob.path, blob.size_bytes, reason or "no snapshot needs it"))
@@ -192,10 +195,15 @@ def _why_model_is_held(model: Model, picture: Picture, wishes: Wishes) -> str | 
     """Why the model may not go at all."""
     if model.snapshot.plain:
         return "the files in a plain folder are yours"
-    if users := {picture.needed[sha256] for sha256 in payloads([model.snapshot]) if sha256 in picture.needed}:
+    needs = payloads([model.snapshot])
+    if users := {picture.needed[sha256] for sha256 in needs if sha256 in picture.needed}:
         return f"a pull that runs counts on its files: {', '.join(sorted(users))}"
-    if model.shown_in and not wishes.also_views:
-        return f"still shown in {', '.join(str(place.root) for place in model.shown_in)}; --also-views lets it go"
+    if users := {picture.opened[sha256] for sha256 in needs if sha256 in picture.opened}:
+        return f"{', '.join(sorted(users))} has it open"
+    if folders := [str(place.root) for place in model.shown_in if place.is_users_own]:
+        return f"its files are yours in {', '.join(folders)}; modelfetch rm removes it from the store"
+    if model.shown_in and wishes.keep_views:
+        return f"still shown in {', '.join(str(place.root) for place in model.shown_in)}, which --keep-views keeps"
     return None
 
 
@@ -223,12 +231,6 @@ def _why_goes(leftover: Leftover) -> str:
     if leftover.kind is Kind.ORPHAN:
         return f"{leftover.note}; not touched for {_days(leftover.idle_s)}"
     return _WHY_GOES[leftover.kind]
-
-
-def _view_item(model: Model, place: ViewPlace) -> Item:
-    if place.is_users_own:
-        return Item("folder", place.root, 0, "the files in a plain folder are yours", model.snapshot.name)
-    return Item(f"{place.kind} view", place.root, 0, "its model goes", model.snapshot.name)
 
 
 def _store_bytes(picture: Picture, blobs: Iterable[str], leftovers: Iterable[Leftover]) -> int:

@@ -17,6 +17,7 @@ from modelfetch.cli import run
 from modelfetch.hashing import Pieces
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.prune import Plan, Wishes, carry_out, doing, look_and_plan
+from modelfetch.prune.open_files import open_files
 from modelfetch.prune.orphans import as_leftovers
 from modelfetch.prune.picture import Kind, Leftover
 from modelfetch.reference import parse
@@ -33,7 +34,7 @@ SMALL = {"config.json": b"{}", "weights.dat": b"w" * 90_000}
 NEWER = {**FILES, "config.json": b'{"newer": true}'}
 OTHER_COMMIT = "f" * 40
 NO_WISHES = Wishes()
-EVERYTHING = Wishes(keep_within_s=0.0, also_views=True)
+EVERYTHING = Wishes(keep_within_s=0.0)
 
 
 @pytest.fixture
@@ -254,22 +255,48 @@ def test_listing_and_planning_are_no_use(store: Store) -> None:
     assert store.records.used_at(store.snapshots()[0]) is None
 
 
-@pytest.mark.parametrize("view", [huggingface.link, modelscope.link, folder.link])
-def test_what_a_view_still_shows_stays_unless_told(
+@pytest.mark.parametrize("view", [huggingface.link, modelscope.link])
+def test_what_another_tools_cache_shows_goes_with_its_links_unless_views_are_kept(
     store: Store, tmp_path: Path, view: Callable[[Store, Snapshot, Path], object]
 ) -> None:
     view(store, bring(store, FILES), tmp_path / "view")
-    plan = prune(store, replace(EVERYTHING, also_views=False), after_s=DAY_S)
+    plan = prune(store, replace(EVERYTHING, keep_views=True), after_s=DAY_S)
     assert plan.goes == ()
     assert any(str(tmp_path / "view") in item.why for item in plan.stays)
     prune(store, EVERYTHING, after_s=DAY_S)
     assert store.snapshots() == []
+    assert [path for path in everything(tmp_path / "view") if "snapshots" in path.parts] == []
+
+
+def test_what_is_in_a_folder_of_the_users_stays(store: Store, tmp_path: Path) -> None:
+    folder.link(store, bring(store, FILES), tmp_path / "mine")
+    plan = prune(store, EVERYTHING, after_s=DAY_S)
+    assert plan.goes == ()
+    assert any(f"yours in {tmp_path / 'mine'}; modelfetch rm" in item.why for item in plan.stays)
+
+
+@pytest.mark.parametrize("how", ["open", "mapped"])
+def test_what_a_process_has_open_by_any_name_stays(store: Store, tmp_path: Path, how: str) -> None:
+    huggingface.link(store, bring(store, FILES), tmp_path / "hub")
+    (name,) = (tmp_path / "hub").rglob("snapshots/*/model.safetensors")
+    holds = "stream" if how == "open" else "mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ); stream.close()"
+    script = f"import mmap, sys; stream = open(sys.argv[1], 'rb'); held = {holds}; print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        plan = look_and_plan(store, EVERYTHING, now=time.time() + DAY_S)
+        child.communicate("done\n")
+    assert plan.snapshots == ()
+    assert any(item.why == f"process {child.pid} has it open" for item in plan.stays)
+    assert prune(store, EVERYTHING, after_s=DAY_S).snapshots != ()
 
 
 def test_a_view_that_another_tool_emptied_keeps_nothing(store: Store, tmp_path: Path) -> None:
     huggingface.link(store, bring(store, FILES), tmp_path / "hub")
     subprocess.run(["rm", "-rf", str(tmp_path / "hub/models--owner--name")], check=True)
-    plan = prune(store, replace(EVERYTHING, also_views=False), after_s=DAY_S)
+    plan = prune(store, replace(EVERYTHING, keep_views=True), after_s=DAY_S)
     assert plan.freed_bytes == sum(map(len, FILES.values()))
 
 
@@ -309,7 +336,7 @@ def test_an_orphan_that_a_process_has_open_or_locked_is_in_use(tmp_path: Path) -
     for name in names:
         name.write_bytes(b"12345")
     with names[0].open("rb"), (locks / f"{'b' * 40}.lock").open("w"):
-        found = as_leftovers([Found(name) for name in names])
+        found = as_leftovers([Found(name) for name in names], open_files())
     assert [leftover.user for leftover in found] == [f"process {os.getpid()} has it open"] * 2 + [None]
     assert {leftover.kind for leftover in found} == {Kind.ORPHAN}
 

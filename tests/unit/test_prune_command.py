@@ -10,7 +10,7 @@ import pytest
 
 from modelfetch.cli import run
 from modelfetch.store import Store
-from modelfetch.store.views import folder
+from modelfetch.store.views import folder, huggingface
 from tests.stored import bring, contents, dead_partial, manifest_of
 
 DAY_S = 86400.0
@@ -64,9 +64,20 @@ def test_the_document_says_by_how_much_a_budget_is_missed(
     document = json.loads(capfd.readouterr().out)
     assert document["bytes_before"] == document["bytes_after"] == 90_002
     assert document["over_bytes"] == 88_002
-    assert run(["prune", "--max-size", "2k", "--also-views", "--yes", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["bytes_after"] == 0
     assert contents(tmp_path / "mine") == SMALL, "the files in a plain folder are the user's"
+
+
+def test_a_pulled_model_goes_with_the_view_that_the_pull_made(
+    store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    huggingface.link(store, bring(store, SMALL), tmp_path / "hub")
+    assert run(["prune", "--max-size", "2k", "--keep-views", "--yes", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["goes"] == []
+    assert run(["prune", "--max-size", "2k", "--yes"]) == 0
+    assert f"goes: huggingface view of huggingface:owner/name (01234567) {tmp_path / 'hub'} (its model goes)" in (
+        capfd.readouterr().out
+    )
+    assert store.usage().blobs == 0
 
 
 def test_orphans_of_this_users_caches_are_shown_and_go(

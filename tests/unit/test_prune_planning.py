@@ -112,7 +112,8 @@ def test_models_that_were_not_used_for_so_long_go_and_leave_what_others_need() -
     ("given_picture", "reason"),
     [
         (picture(model("one", A, idle_s=1e9, plain=True)), "the files in a plain folder are yours"),
-        (picture(model("one", A, idle_s=1e9, shown=True)), "still shown in /cache; --also-views lets it go"),
+        (picture(replace(model("one", A, idle_s=1e9), shown_in=(CACHE, MINE))), "its files are yours in /mine; "),
+        (picture(model("one", A, idle_s=1e9), opened={A: "process 7"}), "process 7 has it open"),
         (picture(model("one", A, idle_s=1e9), needed={A: SOMEBODY}), f"counts on its files: {SOMEBODY}"),
     ],
 )
@@ -122,19 +123,14 @@ def test_a_model_that_may_not_go_stays_whatever_is_asked(given_picture: Picture,
     assert reason in why(plan, "/store/one")
 
 
-def test_what_a_view_shows_goes_when_the_views_are_to_go_too() -> None:
-    plan = make_plan(picture(model("one", A, idle_s=1e9, shown=True)), Wishes(keep_within_s=1.0, also_views=True))
+def test_what_another_tools_cache_shows_goes_with_that_view_unless_views_are_kept() -> None:
+    shown = picture(model("one", A, idle_s=1e9, shown=True))
+    plan = make_plan(shown, Wishes(keep_within_s=1.0))
     assert gone(plan) == ({"one"}, {"a"})
     assert why(plan, "/cache") == "its model goes"
-
-
-def test_a_plain_folder_that_shows_what_goes_stays_and_is_told() -> None:
-    one = replace(model("one", A, idle_s=1e9), shown_in=(MINE,))
-    plan = make_plan(picture(one), Wishes(keep_within_s=1.0, also_views=True))
-    assert gone(plan) == ({"one"}, {"a"})
-    assert [(item.what, str(item.path), item.model) for item in plan.stays] == [
-        ("folder", "/mine", "huggingface:owner/one (11111111)")
-    ]
+    plan = make_plan(shown, Wishes(keep_within_s=1.0, keep_views=True))
+    assert gone(plan) == (set(), set())
+    assert why(plan, "/store/one") == "still shown in /cache, which --keep-views keeps"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +166,7 @@ def test_a_model_whose_going_frees_nothing_stays() -> None:
 def test_a_budget_that_cannot_be_kept_is_said_with_by_how_much() -> None:
     partial = Leftover(Kind.PARTIAL, Path("p"), 50, 0.0)
     store = picture(model("shown", A, shown=True), model("free", B, idle_s=1), leftovers=(partial,))
-    plan = make_plan(store, Wishes(max_bytes=60))
+    plan = make_plan(store, Wishes(max_bytes=60, keep_views=True))
     assert gone(plan) == ({"free"}, {"b"})
     assert (plan.bytes_before, plan.bytes_after, plan.over_bytes) == (160, 150, 90)
 
@@ -208,7 +204,7 @@ MODELS = st.lists(
     max_size=6,
 )
 WISHES = st.builds(
-    Wishes, st.none() | st.floats(0, 100 * DAY_S), st.none() | st.integers(0, 2000), also_views=st.booleans()
+    Wishes, st.none() | st.floats(0, 100 * DAY_S), st.none() | st.integers(0, 2000), keep_views=st.booleans()
 )
 
 
@@ -246,7 +242,7 @@ def test_a_budget_is_kept_or_nothing_more_could_go_and_none_went_for_nothing(sto
     assert plan.bytes_after <= max_bytes or plan.bytes_after == everything.bytes_after
     for kept in plan.snapshots:
         with_it = tuple(
-            replace(one, shown_in=(CACHE,)) if one.snapshot is kept or one.snapshot not in plan.snapshots else one
+            replace(one, shown_in=(MINE,)) if one.snapshot is kept or one.snapshot not in plan.snapshots else one
             for one in store.models
         )
         again = make_plan(replace(store, models=with_it), Wishes(keep_within_s=-1.0))

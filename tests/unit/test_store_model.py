@@ -143,7 +143,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(models=st.booleans())
     def prune(self, models: bool) -> None:
         """A year later, what nobody needs; with `models`, all of these too."""
-        wishes = Wishes(keep_within_s=0.0 if models else None, also_views=models)
+        wishes = Wishes(keep_within_s=0.0 if models else None)
         now = time.time() + 365 * 24 * 60 * 60
         done = carry_out(self.store, look_and_plan(self.store, wishes, now=now), wishes, now=now)
         assert look_and_plan(self.store, wishes, now=now).goes == ()

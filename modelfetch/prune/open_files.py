@@ -1,0 +1,57 @@
+"""Which files processes have open or mapped right now, by what makes two names the same file.
+
+- A model that was loaded is mapped and not open any more; both count.
+- Processes of other users are not seen, nor any where there is no /proc.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROCESSES = Path("/proc")
+# Of a line of `maps`: addresses, permissions, offset, device, inode, and then the file's name with its spaces.
+_FIELDS_BEFORE_NAME = 5
+
+# Device and number of a file.
+Inode = tuple[int, int]
+_NONE: Inode = (0, 0)
+
+
+def open_files() -> dict[Inode, str]:
+    """The files, and of each one process that has it."""
+    found: dict[Inode, str] = {}
+    for process in _listed(_PROCESSES):
+        if process.name.isdecimal():
+            files = (*_listed(process / "fd"), *dict.fromkeys(_mapped(process)))
+            found |= dict.fromkeys(map(inode_of, files), f"process {process.name}")
+    found.pop(_NONE, None)
+    return found
+
+
+def inode_of(file: Path) -> Inode:
+    """What `file`, or what it leads to, is on the disk; nothing that any file is where it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return _NONE
+    return status.st_dev, status.st_ino
+
+
+def _mapped(process: Path) -> Iterator[Path]:
+    try:
+        lines = (process / "maps").read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        fields = line.split(None, _FIELDS_BEFORE_NAME)
+        if len(fields) > _FIELDS_BEFORE_NAME and fields[_FIELDS_BEFORE_NAME].startswith(b"/"):
+            yield Path(os.fsdecode(fields[_FIELDS_BEFORE_NAME]))
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
