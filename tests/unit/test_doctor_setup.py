@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from modelfetch.config.values import Settings
-from modelfetch.diagnosis import Severity
+from modelfetch.diagnosis import Finding, Severity
 from modelfetch.diagnosis.checks.network import check_clock, check_endpoints, check_token
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
-from modelfetch.diagnosis.probes.token import TokenFacts
+from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts
 from modelfetch.planning.retry import Kind
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
@@ -131,15 +131,25 @@ def test_what_keeps_every_endpoint_away_is_named_when_it_is_one_thing(kind: Kind
     assert mixed.name == "net.endpoint"
 
 
-def test_a_token_that_its_hub_does_not_know_is_a_warning_and_one_nobody_was_asked_about_is_none() -> None:
-    settings = Settings(Path("a"), Path("b"), Path("c"), (), origins={"tokens.huggingface": "HF_TOKEN"})
+@pytest.mark.parametrize(
+    ("hub", "variable", "fix"),
+    [
+        ("huggingface", "HF_TOKEN", "hf auth login"),
+        ("modelscope", "MODELSCOPE_API_TOKEN", "export MODELSCOPE_API_TOKEN=TOKEN"),
+    ],
+)
+def test_a_token_that_its_hub_does_not_know_is_a_warning_and_one_nobody_was_asked_about_is_none(
+    hub: str, variable: str, fix: str
+) -> None:
+    settings = Settings(Path("a"), Path("b"), Path("c"), (), origins={f"tokens.{hub}": variable})
 
-    def told(is_valid: bool | None) -> list[str]:
-        facts = Facts([settings, TokenFacts("https://huggingface.co", is_valid)])
-        return [f"{finding.severity} {finding.name}" for finding in check_token(facts)]
+    def told(is_valid: bool | None) -> list[Finding]:
+        return check_token(Facts([settings, TokenFacts((TokenAnswer(hub, "https://hub.example", is_valid),))]))
 
-    assert told(False) == ["warning id.token-invalid"]
-    assert told(True) == ["ok token"]
+    (finding,) = told(False)
+    assert (finding.name, finding.severity, finding.fix) == ("id.token-invalid", Severity.WARNING, (fix,))
+    assert finding.title.startswith(f"https://hub.example does not know the token of {variable}:")
+    assert [(each.name, each.severity) for each in told(True)] == [("token", Severity.OK)]
     assert told(None) == []
 
 

@@ -16,25 +16,33 @@ from modelfetch.config.values import Endpoint, Index, Settings
 from modelfetch.diagnosis import Machine
 from modelfetch.diagnosis.machine import Interpreter
 from modelfetch.diagnosis.probes.index_answers import read_index_answers
-from modelfetch.diagnosis.probes.token import TokenFacts, read_token
+from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts, read_token
 
 # Far more than a loaded machine needs for one request on loopback.
 AMPLE_S = 30.0
 TOKEN = "hf_secretsecret"
+MS_TOKEN = "ms-0123456789abcdef"
+TOKENS = {"huggingface": TOKEN, "modelscope": MS_TOKEN}
+_CREDENTIALS = {"authorization", "cookie"}
 PIP = "/simple/pip/"
 
 
 @contextmanager
-def answering(status: int) -> Iterator[tuple[str, list[tuple[str, str, str | None]]]]:
-    """A server that answers everybody so, and what it was asked: method, path and token."""
-    asked: list[tuple[str, str, str | None]] = []
+def answering(
+    status: int, body: bytes = b"", **headers: str
+) -> Iterator[tuple[str, list[tuple[str, str, dict[str, str]]]]]:
+    """A server that answers everybody so, and what it was asked: method, path and credentials."""
+    asked: list[tuple[str, str, dict[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append((self.command, self.path, self.headers["Authorization"]))
+            shown = {name.lower(): value for name, value in self.headers.items() if name.lower() in _CREDENTIALS}
+            asked.append((self.command, self.path, shown))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body)
 
         do_HEAD = do_GET  # noqa: N815 - the base class names it so
 
@@ -53,7 +61,11 @@ def answering(status: int) -> Iterator[tuple[str, list[tuple[str, str, str | Non
 
 def settings(url: str, *, sends_token: bool = True, indexes: tuple[Index, ...] = ()) -> Settings:
     endpoints = (Endpoint("it", "huggingface", url, sends_token=sends_token),)
-    return Settings(Path("a"), Path("b"), Path("c"), endpoints, indexes, tokens={"huggingface": TOKEN})
+    return Settings(Path("a"), Path("b"), Path("c"), endpoints, indexes, tokens=TOKENS)
+
+
+def own(hub: str, url: str) -> Endpoint:
+    return Endpoint(hub, hub, url, sends_token=True)
 
 
 def test_indexes_are_asked_for_their_headers_alone_and_sent_no_name(tmp_path: Path) -> None:
@@ -67,7 +79,7 @@ def test_indexes_are_asked_for_their_headers_alone_and_sent_no_name(tmp_path: Pa
     told = {answer.index.url: (answer.is_set, answer.problem is None) for answer in facts.answers}
     assert told.pop("https://pypi.org/simple")[0]  # uv's own, which no test can reach
     assert told == {f"{url}/simple": (True, True), f"{lacking}/simple": (False, False), silent: (False, False)}
-    assert asked == [("HEAD", PIP, None)]
+    assert asked == [("HEAD", PIP, {})]
 
 
 def test_channels_of_conda_are_asked_only_where_conda_is_used(tmp_path: Path) -> None:
@@ -76,7 +88,7 @@ def test_channels_of_conda_are_asked_only_where_conda_is_used(tmp_path: Path) ->
         variables = {"HOME": str(tmp_path), "PIP_INDEX_URL": f"{url}/simple", "UV_DEFAULT_INDEX": f"{url}/simple"}
         machine = Machine(root=tmp_path, environment=variables, interpreter=Interpreter("3.11.7", tmp_path))
         read_index_answers(machine, chosen, AMPLE_S)
-        assert asked == [("HEAD", PIP, None)]
+        assert asked == [("HEAD", PIP, {})]
         (tmp_path / ".condarc").write_text(f"channel_alias: {url}\n")
         facts = read_index_answers(
             replace(machine, environment={**variables, "CONDA_PREFIX": "/conda"}), chosen, AMPLE_S
@@ -87,15 +99,55 @@ def test_channels_of_conda_are_asked_only_where_conda_is_used(tmp_path: Path) ->
     }
 
 
-@pytest.mark.parametrize(("status", "is_valid"), [(200, True), (401, False), (429, None), (500, None)])
-def test_the_token_is_judged_by_its_own_hub(status: int, is_valid: bool | None) -> None:
-    with answering(status) as (url, asked):
-        assert read_token(Machine(), settings(url), AMPLE_S) == TokenFacts(url, is_valid)
-    assert asked == [("GET", "/api/whoami-v2", f"Bearer {TOKEN}")]
+ASKED = {
+    "huggingface": ("/api/whoami-v2", {"authorization": f"Bearer {TOKEN}"}),
+    "modelscope": (
+        "/openapi/v1/users/me",
+        {"authorization": f"Bearer {MS_TOKEN}", "cookie": f"m_session_id={MS_TOKEN}"},
+    ),
+}
+
+
+@pytest.mark.parametrize("hub", ASKED)
+@pytest.mark.parametrize(
+    ("status", "body", "is_valid"),
+    [
+        (200, b'{"success": true, "data": {"username": "me"}}', True),
+        (200, b'{"success": false, "code": "AUTH"}', None),
+        (200, b"<html>Please log in</html>", None),
+        (401, b"", False),
+        (429, b"{}", None),
+        (500, b"", None),
+    ],
+)
+def test_each_token_is_judged_by_its_own_hub(hub: str, status: int, body: bytes, *, is_valid: bool | None) -> None:
+    with answering(status, body) as (url, asked):
+        facts = read_token(Machine(), replace(settings(url), endpoints=(own(hub, url),)), AMPLE_S)
+    assert facts == TokenFacts((TokenAnswer(hub, url, is_valid),))
+    path, headers = ASKED[hub]
+    assert [(method, path) for method, path, _ in asked] == [("GET", path)]
+    assert asked[0][2] == headers
+
+
+def test_a_token_is_shown_to_its_own_hub_alone() -> None:
+    with answering(200, b"{}") as (one, asked_one), answering(200, b"{}") as (other, asked_other):
+        endpoints = (own("huggingface", one), own("modelscope", other))
+        read_token(Machine(), replace(settings(one), endpoints=endpoints), AMPLE_S)
+    assert MS_TOKEN not in str(asked_one)
+    assert TOKEN not in str(asked_other)
+    assert asked_one
+    assert asked_other
+
+
+def test_a_redirect_does_not_take_the_token_along() -> None:
+    with answering(200, b"{}") as (thief, seen), answering(307, b"", Location=f"{thief}/me") as (url, asked):
+        read_token(Machine(), settings(url), AMPLE_S)
+    assert asked
+    assert TOKEN not in str(seen)
 
 
 def test_a_mirror_is_not_asked_about_the_token() -> None:
-    with answering(200) as (url, asked):
+    with answering(200, b"{}") as (url, asked):
         assert read_token(Machine(), settings(url, sends_token=False), AMPLE_S) == TokenFacts()
     assert asked == []
 
@@ -103,4 +155,4 @@ def test_a_mirror_is_not_asked_about_the_token() -> None:
 def test_a_hub_that_is_not_there_says_nothing_of_the_token() -> None:
     with answering(200) as (url, _):
         pass
-    assert read_token(Machine(), settings(url), AMPLE_S) == TokenFacts(url)
+    assert read_token(Machine(), settings(url), AMPLE_S) == TokenFacts((TokenAnswer("huggingface", url),))

@@ -14,7 +14,7 @@ from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
-from modelfetch.diagnosis.probes.token import TokenFacts
+from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts
 from modelfetch.planning.retry import Kind
 
 # TLS and signed links allow minutes, not more.
@@ -118,26 +118,47 @@ _CAUSES = {
 }
 
 
+@dataclass(frozen=True)
+class _Renewal:
+    """How a hub's users come by a new token."""
+
+    advice: str
+    fix: str
+
+
+_RENEWALS = {
+    "huggingface": _Renewal("Make a new one at https://huggingface.co/settings/tokens.", "hf auth login"),
+    "modelscope": _Renewal(
+        "Make a new one at https://modelscope.cn/my/myaccesstoken; modelscope.ai has accounts of its own.",
+        "export MODELSCOPE_API_TOKEN=TOKEN",
+    ),
+}
+
+
 def check_token(facts: Facts) -> list[Finding]:
-    token = facts[TokenFacts]
-    if token.is_valid is None:
-        return []
-    if token.is_valid:
-        return [well("token", "the huggingface token is known to its hub")]
-    origin = facts[Settings].origins.get("tokens.huggingface", "a setting")
+    known = [answer for answer in facts[TokenFacts].answers if answer.is_valid is not None]
     return [
-        Finding(
-            "id.token-invalid",
-            Severity.WARNING,
-            f"{token.origin} does not know the token of {origin}: it was revoked, has expired, or is cut short",
-            {"origin": token.origin, "from": origin},
-            effect="gated and private models cannot be pulled",
-            rank=Rank.NETWORK,
-            advice="Make a new one at https://huggingface.co/settings/tokens.",
-            fix=("hf auth login",),
-            verify="modelfetch doctor token",
-        )
+        well("token", f"the {answer.hub} token is known to its hub")
+        if answer.is_valid
+        else _unknown_token(answer, facts[Settings])
+        for answer in known
     ]
+
+
+def _unknown_token(answer: TokenAnswer, settings: Settings) -> Finding:
+    source = settings.origins.get(f"tokens.{answer.hub}", "a setting")
+    renewal = _RENEWALS[answer.hub]
+    return Finding(
+        "id.token-invalid",
+        Severity.WARNING,
+        f"{answer.origin} does not know the token of {source}: it was revoked, has expired, or is cut short",
+        {"hub": answer.hub, "origin": answer.origin, "from": source},
+        effect="gated and private models cannot be pulled",
+        rank=Rank.NETWORK,
+        advice=renewal.advice,
+        fix=(renewal.fix,),
+        verify="modelfetch doctor token",
+    )
 
 
 def check_clock(facts: Facts) -> list[Finding]:
@@ -171,5 +192,5 @@ CHECKS = (
         check_endpoints,
     ),
     Check("clock", "network", "the clock, against the endpoints'", (EndpointFacts,), ("net.clock",), check_clock),
-    Check("token", "network", "whether its hub knows the token", (TokenFacts,), ("id.token-invalid",), check_token),
+    Check("token", "network", "whether each hub knows its token", (TokenFacts,), ("id.token-invalid",), check_token),
 )

@@ -39,6 +39,7 @@ from modelfetch.diagnosis.probes.torch_files import TorchFacts, read_torch
 _GRACE_S = 5.0
 
 _HTTP = ("modelfetch.http", "modelfetch.http.client", "modelfetch.http.firewall")
+_HUBS = (*_HTTP, "modelfetch.hubs", "modelfetch.hubs.registry", "modelfetch.hubs.resolve")
 _STORE = ("modelfetch.store", "modelfetch.store.store")
 _MODELS = tuple(
     f"modelfetch.model.{name}" for name in ("contents", "folder", "kind", "placement", "quantisation", "tables")
@@ -50,7 +51,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexFacts, read_indexes),
-    Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HTTP),
+    Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HUBS),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
     Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S, (*_STORE, *_MODELS)),
     Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S, (*_STORE, "modelfetch.adopt")),
