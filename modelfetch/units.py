@@ -29,6 +29,18 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_ago(seconds: float) -> str:
+    """`a moment ago`, `5 minutes ago`, `3 hours ago`, `yesterday`, `4 days ago`."""
+    if seconds < 90:
+        return "a moment ago"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes ago"
+    if seconds < 24 * 3600:
+        return f"{seconds / 3600:.0f} hours ago"
+    days = seconds / (24 * 3600)
+    return "yesterday" if days < 2 else f"{days:.0f} days ago"
+
+
 def format_names(names: Sequence[str]) -> str:
     """The names, or the first few of many: `a, b, c and 4 more`."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

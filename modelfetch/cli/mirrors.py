@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from modelfetch import reference
-from modelfetch.cli._output import format_duration, print_json, say
+from modelfetch.cli._output import print_json, say
 from modelfetch.config import Settings, load, with_endpoints
 from modelfetch.errors import NoSourceError
+from modelfetch.units import format_ago
 
 if TYPE_CHECKING:
     from modelfetch.planning.preference import Score
@@ -130,4 +131,4 @@ def _score_document(score: Score) -> dict[str, object]:
 
 
 def _score_text(score: Score) -> str:
-    return f"{score.why}, seen {format_duration(time.time() - score.seen_at)} ago" if score.seen_at else score.why
+    return f"{score.why}, seen {format_ago(time.time() - score.seen_at)}" if score.seen_at else score.why

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from modelfetch.planning.lanes import START
-from modelfetch.units import format_bytes, format_duration
+from modelfetch.units import format_ago, format_bytes, format_duration
 
 GIGABYTE = 1_000_000_000
 BELIEVED_FOR_S = 7 * 86400.0
@@ -67,12 +67,16 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Score:
-    """The smaller, the better. `seconds` are for a gigabyte, infinite where nothing is known; `why` is for a person."""
+    """The smaller, the better. `seconds` are for a gigabyte, infinite where nothing is known; `why` is for a person.
+
+    `bytes_per_s` is the best rate it showed, `seen_at` when it last showed anything.
+    """
 
     standing: Standing
     seconds: float
     why: str = field(compare=False)
     seen_at: float | None = field(default=None, compare=False)
+    bytes_per_s: float | None = field(default=None, compare=False)
 
 
 def score(experience: Experience, now: float) -> Score:
@@ -90,7 +94,7 @@ def score(experience: Experience, now: float) -> Score:
     if latency_s:
         parts.append(f"first answer after {latency_s:.2f} s")
     why = f"1 GB in about {format_duration(seconds)} ({', '.join(parts)})"
-    return Score(Standing.KNOWN, seconds, why, max(seen.at for seen in (tried, brought) if seen))
+    return Score(Standing.KNOWN, seconds, why, max(seen.at for seen in (tried, brought) if seen), max(rates))
 
 
 def ranked(names: Sequence[str], scores: Mapping[str, Score]) -> tuple[str, ...]:
@@ -114,6 +118,23 @@ def reason(names: Sequence[str], scores: Mapping[str, Score]) -> str | None:
     first, *others = known
     text = f"{first} begins: {scores[first].why}"
     return f"{text}, against {format_duration(scores[others[0]].seconds)} from {others[0]}" if others else text
+
+
+def clause(names: Sequence[str], scores: Mapping[str, Score], now: float) -> str | None:
+    """Why a pull begins with one of `names`, in a few words; None where it does not, or there is nobody else."""
+    first, *others = ranked(names, scores)
+    best = scores[first]
+    if not others or best.bytes_per_s is None or best.seen_at is None:
+        return None
+    text = f"{first} first: {format_bytes(best.bytes_per_s)}/s here {format_ago(now - best.seen_at)}"
+    # Of those about which something is known: it, too, is what the order is from.
+    other = next((name for name in others if scores[name].seen_at is not None), None)
+    if other is None:
+        return text
+    if scores[other].standing is Standing.TROUBLED:
+        return f"{text}, {other} could not be used"
+    rate = scores[other].bytes_per_s
+    return f"{text}, {other} {format_bytes(rate)}/s" if rate else text
 
 
 def _begin(score: Score, best: Score) -> int:

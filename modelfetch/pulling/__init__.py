@@ -74,6 +74,10 @@ def _carry_out(
         settings = with_endpoints(settings, request.endpoints, hub=hub)
         settings = send_tokens_to(settings, request.send_tokens_to)
         plan, backend = _ask_and_plan(request, settings, store, destination, listener)
+        if plan.jobs:
+            from modelfetch.pulling.explaining import reasons
+
+            plan = replace(plan, notes=(*plan.notes, *reasons(request, plan, settings)))
         listener(plan.event())
         if not request.dry_run and plan.jobs:
             needed_bytes = sum(job.entry.size for job in plan.jobs) - plan.resumed_bytes + _SPARE_BYTES

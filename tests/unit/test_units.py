@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.units import format_bytes, format_duration
+from modelfetch.units import format_ago, format_bytes, format_duration
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,21 @@ def test_a_size_reads_back_within_a_twentieth(size: int) -> None:
 )
 def test_times_are_seconds_then_minutes_then_hours(seconds: float, expected: str) -> None:
     assert format_duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "a moment ago"),
+        (89, "a moment ago"),
+        (120, "2 minutes ago"),
+        (90 * 60 - 1, "90 minutes ago"),
+        (3 * 3600, "3 hours ago"),
+        (24 * 3600 - 1, "24 hours ago"),
+        (24 * 3600, "yesterday"),
+        (48 * 3600, "2 days ago"),
+        (7 * 86400, "7 days ago"),
+    ],
+)
+def test_how_long_ago_something_was_is_one_number(seconds: float, expected: str) -> None:
+    assert format_ago(seconds) == expected

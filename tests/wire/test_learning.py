@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from modelfetch import experience
+from modelfetch.cli import run
 from modelfetch.config import Settings
+from modelfetch.events import Planned
 from modelfetch.planning.preference import Experience, Tried
 from modelfetch.pulling import Pulled
 from modelfetch.pulling.learning import LEAST_BYTES
-from tests.pulling import MIB, REPO, contents, endpoint, noise, pull, settings
+from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub
 
 SMALL = {"config.json": b"{}", "a.txt": b"a" * 2000, "b.txt": b"b" * 2000}
@@ -103,3 +105,46 @@ def test_a_pull_that_says_nothing_of_the_endpoint_notes_nothing(
         given = settings(tmp_path, endpoint(hub.url, name="lab"), experience=tmp_path / "e.json", limit_rate=limit_rate)
         pull(given)
         assert experience.recall(given.experience, given.endpoints) == {"lab": Experience()}
+
+
+def test_a_pull_says_in_one_clause_who_begins_because_of_what_is_remembered(two: Settings) -> None:
+    seen(two, one=BAD, other=GOOD)
+    heard = Heard()
+    pulled = pull(two, listener=heard)
+    assert pulled.notes == ("other first: 1.0 GB/s here a moment ago, one 10.0 kB/s",)
+    assert [event.notes for event in heard.events if isinstance(event, Planned)] == [pulled.notes]
+    assert pull(two).notes == (), "nothing comes, so nobody is first"
+
+
+def test_a_pull_is_silent_about_an_order_that_nothing_decided(two: Settings) -> None:
+    assert pull(two).notes == ()
+
+
+def test_a_pull_is_silent_where_only_one_endpoint_has_it(two: Settings) -> None:
+    seen(two, one=BAD, other=GOOD)
+    assert pull(two, endpoints=("one",)).notes == ()
+
+
+@pytest.mark.parametrize("name", ["HF_ENDPOINT", "MODELFETCH_SOURCE"])
+def test_what_a_variable_chose_is_told_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with FakeHub({REPO: SMALL}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("MODELFETCH_SOURCE", "huggingface")
+        assert run(["pull", REPO, "--no-link"]) == 0
+        host = hub.url.removeprefix("http://")
+        said = {
+            "HF_ENDPOINT": f"  for huggingface only {host} is asked: HF_ENDPOINT says so\n",
+            "MODELFETCH_SOURCE": "  only huggingface is asked: MODELFETCH_SOURCE says so\n",
+        }
+        assert said[name] in capsys.readouterr().err
+
+
+def test_what_the_command_itself_chose_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: SMALL}) as hub:
+        monkeypatch.setenv("MODELFETCH_SOURCE", "modelscope")
+        assert run(["pull", REPO, "--source", "huggingface", "--endpoint", hub.url, "--no-link"]) == 0
+        assert "only" not in capsys.readouterr().err

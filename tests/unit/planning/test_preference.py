@@ -19,6 +19,7 @@ from modelfetch.planning.preference import (
     Score,
     Standing,
     Tried,
+    clause,
     lanes_to_begin_with,
     ranked,
     reason,
@@ -135,3 +136,30 @@ def test_whatever_is_remembered_every_endpoint_may_begin(known: dict[str, Experi
     assert set(begin) in ({*known}, set())
     assert all(FEWEST_LANES <= lanes <= START for lanes in begin.values())
     assert not begin or next(iter(begin.values())) == START
+
+
+YESTERDAY = Experience(Tried(NOW - 86400, latency_s=0.2, bytes_per_s=12.3e6))
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"slow": SLOW, "mirror": YESTERDAY}, "mirror first: 12.3 MB/s here yesterday, slow 1.0 MB/s"),
+        ({"new": NOTHING, "mirror": YESTERDAY}, "mirror first: 12.3 MB/s here yesterday"),
+        ({"down": DOWN, "mirror": YESTERDAY}, "mirror first: 12.3 MB/s here yesterday, down could not be used"),
+        (
+            {"down": DOWN, "new": NOTHING, "slow": SLOW, "fast": FAST},
+            "fast first: 100 MB/s here a moment ago, slow 1.0 MB/s",
+        ),
+        ({"answered": Experience(Tried(NOW)), "fast": FAST}, "fast first: 100 MB/s here a moment ago"),
+        # Nobody begins before others.
+        ({"down": DOWN, "new": NOTHING}, None),
+        ({"one": NOTHING, "two": NOTHING}, None),
+        ({"fast": FAST}, None),
+    ],
+)
+def test_who_begins_is_explained_in_one_clause_where_something_remembered_decided_it(
+    known: dict[str, Experience], said: str | None
+) -> None:
+    assert clause(tuple(known), scores(**known), NOW) == said
+    assert (said is None) is (len(known) < 2 or not lanes_to_begin_with(tuple(known), scores(**known)))
