@@ -88,6 +88,13 @@ def flipped_bit(model: Path) -> None:
     weights.write()
 
 
+def norm_of_zeros(model: Path) -> None:
+    weights = Weights(model / "model.safetensors")
+    begin, end = weights.place("model.layers.14.input_layernorm.weight")
+    weights.data[begin:end] = bytes(end - begin)
+    weights.write()
+
+
 def other_shape(model: Path) -> None:
     change_json(model / "config.json", num_key_value_heads=9)
 
@@ -128,6 +135,7 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "one tensor missing": (missing_tensor, "missing-weights"),
     "29 of 30 layers": (a_layer_less, "unexpected-weights"),
     "NaN in one weight": (not_a_number, "not-finite-weights"),
+    "a norm of zeros": (norm_of_zeros, "zero-rows"),
     "a flipped bit of an exponent": (flipped_bit, "huge-weights"),
     "another shape": (other_shape, "mismatched-weights"),
     "another model's tokenizer": (other_tokenizer, "random-weights"),
