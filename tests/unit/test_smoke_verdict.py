@@ -164,6 +164,18 @@ FAULTS = {
         ),
         "unsafe-pickle",
     ),
+    "a model of pictures that says nothing to words": Fault(
+        instead(
+            CHAT,
+            replace(PLANNED, kind=Kind.VISION),
+            Raised("loss", "TypeError", "forward() missing 1 required positional argument: 'pixel_values'"),
+        ),
+        "not-exercised",
+        Verdict.SKIP,
+    ),
+    "a model of words that wants a picture": Fault(
+        instead(CHAT, Raised("loss", "TypeError", "missing 1 required positional argument: 'pixel_values'")), "error"
+    ),
     "no such GPU": Fault((PLANNED, STACK, NoDevice("cuda:1", "there are 1 GPUs"), ENDED), "no-device"),
     "too large for this machine": Fault(
         (PLANNED, DoesNotFit("cpu", 32 << 30, 8 << 30, "before loading"), ENDED), "memory"
@@ -302,6 +314,13 @@ def test_a_prompt_of_the_users_own_can_only_warn(fault: str) -> None:
 )
 def test_a_random_model_that_may_be_one_passes(fault: str) -> None:
     assert make_result(SUBJECT, FAULTS[fault].observations, allow_random=True).verdict is Verdict.PASS
+
+
+def test_a_random_model_may_begin_with_weights_of_zeros_and_have_no_hole_in_one() -> None:
+    whole = instead(CHAT, replace(SCANNED, zero_rows=(ZeroRows("position_embeddings", 1, 1),)))
+    assert make_result(SUBJECT, whole, allow_random=True).verdict is Verdict.PASS
+    assert make_result(SUBJECT, whole).verdict is Verdict.FAIL
+    assert make_result(SUBJECT, FAULTS["a hole"].observations, allow_random=True).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

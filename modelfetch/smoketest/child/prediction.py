@@ -31,7 +31,7 @@ def predict(model: Any, tokenizer: Any, request: Request, report: Report) -> Non
     if not ids_fit(model, ids, "plain English", report):
         return
     with torch.inference_mode():
-        if kind is Kind.SEQ2SEQ:
+        if model.config.is_encoder_decoder:
             logits, targets = _rewritten(model, tokenizer, ids)
         elif kind is Kind.MASKED:
             logits, targets = _unmasked(model, tokenizer, ids)

@@ -19,10 +19,11 @@ _SLICE_ELEMENTS = 1 << 24
 
 
 def scan(model: Any) -> WeightsScanned:
-    """Numbers that are none, numbers too large, rows of zeros, and norms that nothing ever trained."""
+    """Numbers that are none, numbers too large, rows and norms of zeros, and norms that nothing ever trained."""
     not_finite, huge, zero_rows = [], [], []
     tensors = 0
     constant: dict[str, bool] = {}
+    zero_norms = []
     with torch.inference_mode():
         for name, weight in model.named_parameters():
             if weight.is_meta or not weight.is_floating_point() or not weight.numel():
@@ -38,7 +39,12 @@ def scan(model: Any) -> WeightsScanned:
                     zero_rows.append(ZeroRows(name, zeros, weight.shape[0]))
             elif weight.dim() == 1 and weight.numel() >= MIN_VECTOR_ELEMENTS:
                 constant[name] = bool((weight.float() == weight[0].float()).all())
-    norms = [is_constant for name, is_constant in constant.items() if "norm" in name.lower()]
+                if largest == 0 and _is_norm(name) and name.endswith("weight"):
+                    zero_norms.append(ZeroRows(name, weight.numel(), weight.numel()))
+    norms = [is_constant for name, is_constant in constant.items() if _is_norm(name)]
+    if not all(norms):
+        # Some classes add one to a norm's weight and begin at zero; where training moved the others, zero is a hole.
+        zero_rows += zero_norms
     return WeightsScanned(
         tensors=tensors,
         vectors=len(constant),
@@ -49,6 +55,10 @@ def scan(model: Any) -> WeightsScanned:
         norms=len(norms),
         constant_norms=sum(norms),
     )
+
+
+def _is_norm(name: str) -> bool:
+    return "norm" in name.lower()
 
 
 def _largest(weight: Any) -> float | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from modelfetch.model.contents import BrokenFile, NotExercised
-from modelfetch.model.kind import TRUST
+from modelfetch.model.kind import TRUST, Kind
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, NoDevice, Placed
 from modelfetch.smoketest.level import Level
 from modelfetch.smoketest.observations import (
@@ -54,6 +54,9 @@ _FAILS = frozenset({"missing-files", "unsafe-pickle"})
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
+# The inputs that a model asks for by name, where it cannot do without a picture or a sound.
+_SENSE = re.compile(r"pixel_values|image_embed|flattened_patches|bbox|input_features", re.IGNORECASE)
+_WRITING = frozenset({"loss", "generate"})
 _GGUF_UNKNOWN = "GGUF model with architecture"
 
 
@@ -156,6 +159,8 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
     """An error by which a loader says that it will not try, which is no failure of the model."""
     if _GGUF_UNKNOWN in raised.message:
         return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
+    if planned and raised.phase in _WRITING:
+        return _mute(raised, planned)
     if planned is None or raised.phase not in {"tokenizer", "load"}:
         return None
     if TRUST in raised.message:
@@ -166,6 +171,14 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
         title = f"the weights are quantised with `{planned.quantisation}`: {_first_line(raised)}"
         return Finding("quantisation-backend", Severity.SKIP, title, _shown(raised), _mend(raised))
     return None
+
+
+def _mute(raised: Raised, planned: Planned) -> Finding | None:
+    """A model that is asked in words and asks for a picture or a sound was not shown to be broken."""
+    if planned.kind != Kind.VISION or not _SENSE.search(raised.message):
+        return None
+    title = f"`{planned.class_name}` does nothing with text alone, and smoke gives it nothing else yet"
+    return Finding("not-exercised", Severity.SKIP, title, _shown(raised))
 
 
 def _first_line(raised: Raised) -> str:
