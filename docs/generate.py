@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from modelfetch.cli import ALIASES, COMMANDS, app
-from modelfetch.errors import INTERRUPTED, ModelfetchError
+from modelfetch.errors import INTERRUPTED, READER_GONE, ModelfetchError
 
 FOLDER = Path(__file__).parent
 _MADE = "<!-- Made by `make docs`. Change the source instead. -->"
@@ -107,6 +107,7 @@ def _errors_page() -> Iterator[str]:
     rows = [("0", "", "Done.")]
     rows += [(str(kind.exit_status), f"`{kind.__name__}`", _sentence(kind)) for kind in _errors()]
     rows.append((str(INTERRUPTED), "`KeyboardInterrupt`", "Interrupted: the same command goes on from here."))
+    rows.append((str(READER_GONE), "", "Nobody reads the results any more, as in `modelfetch ls | head -1`."))
     yield from _table(("exit status", "in Python: `modelfetch.errors`", "meaning"), rows)
     yield ""
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+# What a shell says of a command that SIGINT or SIGPIPE ended.
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 class ModelfetchError(Exception):

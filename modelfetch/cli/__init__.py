@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from modelfetch import __version__
+from modelfetch.cli._streams import ReaderGoneError, open_standard_streams
 from modelfetch.diskfaults import unexpected
-from modelfetch.errors import INTERRUPTED, ModelfetchError
+from modelfetch.errors import INTERRUPTED, READER_GONE, ConfigError, ModelfetchError, UsageError
 
 COMMANDS = {
     "pull": "Bring a model: fast, whole, verified, kept once.",
@@ -84,7 +86,7 @@ def app() -> None:
 
 def main() -> NoReturn:
     """The console script: run the command and exit with the contract's status."""
-    _open_standard_streams()
+    open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -97,17 +99,35 @@ def run(arguments: list[str]) -> int:
     except ModelfetchError as error:
         _print_error(error.render())
         return error.exit_status
-    except BrokenPipeError:
-        # The reader of a pipe went away, as `head` does. Point stdout elsewhere, or Python complains again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except ReaderGoneError:
+        return READER_GONE
     except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is reported as one
-        if isinstance(error, OSError) and (of_the_disk := unexpected(error)):
-            _print_error(of_the_disk.render())
-            return of_the_disk.exit_status
+        if foreseen := _of_the_machine(error):
+            _print_error(foreseen.render())
+            return foreseen.exit_status
         _print_error(f"this is a bug in modelfetch: {type(error).__name__}: {error}")
         _print_error("hint: run it again with MODELFETCH_DEBUG=1 and report what it prints", prefix="")
         return 1
+
+
+def _of_the_machine(error: Exception) -> ModelfetchError | None:
+    """What `error` says of the machine, where that can come up anywhere; None where it says something of this code."""
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        return UsageError("the folder that this was started in is not there any more", hint='cd "$HOME", or elsewhere')
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
+        return ConfigError(
+            f"`{error.object}` cannot be a file's name where names are written in {error.encoding}",
+            hint="PYTHONUTF8=1, set before the command, has names written in UTF-8 whatever the locale says",
+        )
+    return unexpected(error) if isinstance(error, OSError) else None
+
+
+def _is_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _run(arguments: list[str]) -> int:
@@ -116,7 +136,7 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
-        error.show()
+        _show_usage(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted; the same command goes on from here")
@@ -124,21 +144,15 @@ def _run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _show_usage(error: click.UsageError) -> None:
+    from modelfetch.cli._output import unheard
+
+    with unheard():
+        error.show()
+
+
 def _print_error(text: str, *, prefix: str = "error: ") -> None:
     from modelfetch.cli._output import printable, unheard
 
     with unheard():
         click.echo(printable(prefix + text), err=True)
-
-
-def _open_standard_streams() -> None:
-    """Give what was started without them (`2>&-`) a stdin, stdout and stderr that lead nowhere; otherwise a file of the
-    store would get their numbers, and whoever writes to those would write into it.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process lives
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as long as the process lives

@@ -8,14 +8,26 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
+from modelfetch.cli._streams import lead_nowhere
 from modelfetch.redact import redact
 from modelfetch.units import format_bytes, format_duration
 
-__all__ = ["format_bytes", "format_duration", "print_json", "print_table", "printable", "say", "unheard"]
+__all__ = [
+    "format_bytes",
+    "format_duration",
+    "json_for",
+    "print_json",
+    "print_path",
+    "print_table",
+    "printable",
+    "say",
+    "unheard",
+]
 
 # Beyond what JSON escapes by itself: other controls, signs that turn the direction of a line, halves of pairs.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -24,8 +36,18 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def print_json(document: Any) -> None:
     """The one document of `--json`. Nothing that a stranger wrote in it commands a terminal or cannot be printed."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    click.echo(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
+    click.echo(json_for(sys.stdout, document, indent=2))
+
+
+def json_for(stream: TextIO, document: Any, *, indent: int | None = None) -> str:
+    """`document` as JSON that `stream` can write and a terminal does not act on."""
+    text = json.dumps(document, indent=indent, ensure_ascii="utf" not in (stream.encoding or "").lower())
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def print_path(path: Path) -> None:
+    """A path alone on its line, to its last byte, for whoever opens it: `$(modelfetch path …)`."""
+    click.echo(os.fsencode(path))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -62,4 +84,4 @@ def unheard() -> Iterator[None]:
         yield
     except OSError:
         # Elsewhere from now on, or Python complains again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        lead_nowhere(sys.stderr.fileno())

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelfetch import events
-from modelfetch.cli._output import unheard
+from modelfetch.cli._output import json_for, unheard
 from modelfetch.redact import redact
 
 _PROGRESS_EVERY_S = 0.5
@@ -70,4 +69,4 @@ class JsonProgress:
 
 def _tell(document: dict[str, Any]) -> None:
     with unheard():
-        print(redact(json.dumps(document, ensure_ascii=False)), file=sys.stderr, flush=True)
+        print(redact(json_for(sys.stderr, document)), file=sys.stderr, flush=True)

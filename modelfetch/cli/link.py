@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modelfetch.cli._output import format_bytes, print_json, say
+from modelfetch.cli._output import format_bytes, print_json, print_path, say
 
 _EPILOG = """\b
 Examples:
@@ -60,4 +60,4 @@ def command(*, reference: str, target: str, as_json: bool) -> None:
         )
         return
     say(f"{view.linked} linked, {view.copied} copied ({format_bytes(view.copied_bytes)}); the rest was there")
-    click.echo(view.folder)
+    print_path(view.folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from modelfetch.cli._output import print_path
+
 _EPILOG = """\b
 Example:
   vllm serve "$(modelfetch path Qwen/Qwen3-0.6B)"
@@ -18,4 +20,4 @@ def command(reference: str) -> None:
     from modelfetch.config import load
     from modelfetch.store import Store
 
-    click.echo(lookup(Store.open(load().home, create=False), reference).folder)
+    print_path(lookup(Store.open(load().home, create=False), reference).folder)

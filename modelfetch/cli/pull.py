@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelfetch.cli._output import format_bytes, format_duration, print_json, say
+from modelfetch.cli._output import format_bytes, format_duration, print_json, print_path, say
 from modelfetch.errors import SmokeError, UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def command(  # noqa: PLR0913 - the options that are not fields of a request
         if not quiet and progress == "auto":
             _tell(request, pulled, listener.faults)
         if not as_json and pulled.folder:
-            click.echo(pulled.folder)
+            print_path(pulled.folder)
         if smoke and pulled.snapshot:
             document["smoke"], passed = _smoke(settings, pulled.snapshot, as_json=as_json)
             status = status if passed else SmokeError.exit_status

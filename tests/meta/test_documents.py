@@ -9,11 +9,11 @@ import pytest
 
 from docs.generate import FOLDER, pages
 from modelfetch.cli import ALIASES, COMMANDS
-from modelfetch.errors import INTERRUPTED, ModelfetchError
+from modelfetch.errors import INTERRUPTED, READER_GONE, ModelfetchError
 from tests.meta.source import LAYER_OF, ROOT
 
 READMES = ("README.md", "README.zh-CN.md")
-STATUSES = {0, ModelfetchError.exit_status, INTERRUPTED} | {
+STATUSES = {0, ModelfetchError.exit_status, INTERRUPTED, READER_GONE} | {
     kind.exit_status for kind in ModelfetchError.__subclasses__()
 }
 _LINK = re.compile(r"\]\(([^)#]*)(?:#[^)]*)?\)")
