@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from modelfetch.diagnosis.finding import Finding
 
 _PIP = "python -m pip "
+_UV = "uv pip install "
 _PYTORCH = "https://download.pytorch.org/whl"
 _PYTORCH_BUILD = re.compile(rf"--index-url {re.escape(_PYTORCH)}/(\S+)")
 
@@ -31,6 +32,8 @@ class Installer:
             return line
         if line.startswith("modelfetch doctor") and "--python" not in line:
             return f'{line} --python "{self.python}"' if self.python else line
+        if line.startswith(_UV):
+            return line.replace(_UV, f'{_UV}--python "{self.python}" ') if self.python else line
         if self.has_pip:
             return line.replace(_PIP, f'"{self.python}" -m pip ')
         target = f' --python "{self.python}"' if self.python else ""
@@ -62,7 +65,7 @@ def for_indexes(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _reachable(line: str, pypi: str, torch: object) -> str:
-    is_install = " pip install " in line or line.startswith("uv pip install ")
+    is_install = " pip install " in line or line.startswith(_UV)
     if isinstance(torch, dict) and torch:
         option = "--index-url" if torch["kind"] == "torch" else "--find-links"
         line = _PYTORCH_BUILD.sub(rf"{option} {torch['reachable']}/\1", line)

@@ -168,3 +168,10 @@ def test_a_command_installs_into_the_python_that_was_looked_at(installer: Instal
     assert finding.fix == (expected,)
     of_that = f' --python "{installer.python}"' if installer.python else ""
     assert finding.verify == f"modelfetch doctor --deep{of_that}"
+
+
+def test_a_command_of_uvs_own_installs_into_it_too() -> None:
+    found_it = Finding("net.socks", Severity.WARNING, "it is", fix=("uv pip install socksio",))
+    (finding,) = for_installer([found_it], Installer("/v/bin/python"))
+    assert finding.fix == ('uv pip install --python "/v/bin/python" socksio',)
+    assert for_installer([found_it], Installer()) == [found_it]

@@ -12,6 +12,7 @@ from modelfetch.config import load
 from modelfetch.diagnosis import Severity
 from modelfetch.diagnosis.checks.disk import check_file_system, check_space, check_writing
 from modelfetch.diagnosis.checks.system import (
+    check_locked_memory,
     check_memory,
     check_open_files,
     check_processors,
@@ -92,6 +93,19 @@ def test_memory_in_which_no_model_runs_and_a_small_temporary_folder_are_warnings
     assert read_limits(fake.machine(), load(fake.environment)).temporary_bytes
     unknown = Facts([LimitFacts(cpus=2, memory_bytes=8 << 30)])
     assert {finding.severity for finding in (*check_memory(unknown), *check_temporary(unknown))} == {Severity.OK}
+
+
+def test_little_memory_that_may_be_locked_is_a_warning_only_where_a_network_card_wants_it(fake: FakeMachine) -> None:
+    assert not read_limits(fake.machine(), load(fake.environment)).has_rdma
+    (fake.root / "sys/class/infiniband/mlx5_0").mkdir(parents=True)
+    assert read_limits(fake.machine(), load(fake.environment)).has_rdma
+
+    def told(locked_bytes: int | None, *, has_rdma: bool) -> str:
+        (finding,) = check_locked_memory(Facts([LimitFacts(2, locked_bytes=locked_bytes, has_rdma=has_rdma)]))
+        return f"{finding.severity} {finding.name}"
+
+    assert told(8 << 20, has_rdma=True) == "warning memlock"
+    assert told(8 << 20, has_rdma=False) == told(None, has_rdma=True) == "ok locked-memory"
 
 
 def test_fewer_processors_than_programs_think_are_told_with_the_number_to_set(fake: FakeMachine) -> None:
@@ -183,6 +197,14 @@ def test_what_another_user_left_is_a_warning_with_the_command_that_takes_it_back
     assert finding.fix == ('sudo chown -R "$(id -un)" "/data"',)
     (well,) = check_writing(Facts([StorageFacts((place(),))]))
     assert well.severity is Severity.OK
+
+
+def test_a_share_of_the_disk_that_is_used_up_is_told_as_such_and_gets_no_command_about_owners() -> None:
+    full = place(problem="Disk quota exceeded (in `/data`)", is_over_quota=True)
+    (finding,) = check_writing(Facts([StorageFacts((full,))]))
+    assert (finding.name, finding.severity, finding.fix) == ("disk.quota", Severity.ERROR, ("quota -s",))
+    (finding,) = check_writing(Facts([StorageFacts((place(problem="Read-only file system"),))]))
+    assert finding.name == "fs.writable"
 
 
 def test_a_store_where_a_file_stands_cannot_be_written(fake: FakeMachine) -> None:

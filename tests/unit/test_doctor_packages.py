@@ -177,3 +177,22 @@ def test_xet_beside_a_mirror_is_information(fake: FakeMachine) -> None:
     assert found(fake, "packages", **mirror)["xet"].severity is Severity.INFO
     for environment in ({}, {"HF_ENDPOINT": "https://huggingface.co"}, {**mirror, "HF_HUB_DISABLE_XET": "1"}):
         assert "xet" not in found(fake, "packages", **environment)
+
+
+@pytest.mark.parametrize(
+    ("installed", "lacking"),
+    [
+        ({"httpx2": "2.16.2", "requests": "2.34.2"}, "uv pip install socksio pysocks"),
+        ({"httpx": "0.28.1", "socksio": "1.0.0", "requests": "2.34.2"}, "uv pip install pysocks"),
+        ({"httpx": "0.28.1", "socksio": "1.0.0"}, None),
+        ({}, None),
+    ],
+)
+def test_a_socks_proxy_that_other_tools_cannot_use_is_told_with_what_they_lack(
+    fake: FakeMachine, installed: dict[str, str], lacking: str | None
+) -> None:
+    for name, version in installed.items():
+        fake.with_package(name, version)
+    finding = found(fake, "packages", all_proxy="socks5h://127.0.0.1:1080").get("net.socks")
+    assert (finding.fix[0] if finding else None) == lacking
+    assert "net.socks" not in found(fake, "packages", HTTPS_PROXY="http://127.0.0.1:1080")

@@ -99,6 +99,18 @@ def check_writing(facts: Facts) -> list[Finding]:
 
 def _not_writable(place: Place) -> Finding:
     is_store = place.role == "store"
+    if place.is_over_quota:
+        return Finding(
+            "disk.quota",
+            Severity.ERROR if is_store else Severity.WARNING,
+            f"this user's share of the disk of the {place.role} (`{place.path}`) is used up",
+            {"path": str(place.path), "problem": place.problem},
+            effect="no model can be pulled" if is_store else "",
+            rank=Rank.DISK,
+            advice="The disk itself has room; this shows the share, and `modelfetch prune --dry-run` what could go.",
+            fix=("quota -s",),
+            verify="modelfetch doctor writing",
+        )
     return Finding(
         "fs.writable",
         Severity.ERROR if is_store else Severity.WARNING,
@@ -200,7 +212,12 @@ CHECKS = (
         check_store,
     ),
     Check(
-        "writing", "disk", "whether models can be written", (StorageFacts,), ("fs.writable", "fs.owner"), check_writing
+        "writing",
+        "disk",
+        "whether models can be written",
+        (StorageFacts,),
+        ("fs.writable", "fs.owner", "disk.quota"),
+        check_writing,
     ),
     Check(
         "space",

@@ -21,6 +21,10 @@ from modelfetch.diagnosis.tables import version
 # What a smoke test imports. What another package wants and lacks breaks that package only.
 _NEEDED_TO_RUN = {"torch", "torchvision", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface-hub"}
 
+_PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+# What the hubs' own clients ask through, and the package without which it speaks no SOCKS.
+_SOCKS = {"httpx": "socksio", "httpx2": "socksio", "requests": "pysocks"}
+
 _ABSENT = "it is not installed"
 
 _NAMES = {"torch": "torch.nvidia-libs", "torchvision": "torch.vision-mismatch", "torchaudio": "torch.vision-mismatch"}
@@ -36,6 +40,7 @@ def check_packages(facts: Facts) -> list[Finding]:
         *_replaced(packages),
         *_absent(packages),
         *_in_the_way(packages, facts[Machine].environment, facts[Settings]),
+        *_without_socks(packages, facts[Machine].environment),
     ]
 
 
@@ -93,6 +98,28 @@ def _in_the_way(packages: PackageFacts, environment: Mapping[str, str], settings
             f"pynvml {old} stands in the way of nvidia-ml-py's module of the same name",
             rank=Rank.PACKAGES,
             fix=("python -m pip uninstall -y pynvml && python -m pip install --force-reinstall nvidia-ml-py",),
+            verify="modelfetch doctor packages",
+        )
+
+
+def _without_socks(packages: PackageFacts, environment: Mapping[str, str]) -> Iterator[Finding]:
+    proxies = [name for name in _PROXIES if environment.get(name, "").lower().startswith("socks")]
+    lacking = {
+        package: extra
+        for package, extra in _SOCKS.items()
+        if package in packages.versions and extra not in packages.versions
+    }
+    if proxies and lacking:
+        extras = " ".join(dict.fromkeys(lacking.values()))
+        yield Finding(
+            "net.socks",
+            Severity.WARNING,
+            f"{proxies[0]} names a SOCKS proxy, which {' and '.join(lacking)} cannot use without {extras}",
+            {"packages": sorted(lacking)},
+            effect="other tools download nothing",
+            rank=Rank.PACKAGES,
+            advice="modelfetch speaks SOCKS by itself, and so does uv; pip does once PySocks is there.",
+            fix=(f"uv pip install {extras}", f"python -m pip install {extras}"),
             verify="modelfetch doctor packages",
         )
 
@@ -199,7 +226,7 @@ CHECKS = (
         "python",
         "the packages that run models",
         (PackageFacts,),
-        ("py.dup", "tf.absent", "acc.absent", "pynvml.old", "xet"),
+        ("py.dup", "tf.absent", "acc.absent", "pynvml.old", "xet", "net.socks"),
         check_packages,
     ),
     Check(

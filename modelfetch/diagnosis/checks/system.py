@@ -1,4 +1,4 @@
-"""What the machine gives this process: processors, memory, shared memory, open files.
+"""What the machine gives this process: processors, memory, shared and locked memory, open files.
 
 - A limit is information; what is too little for running models is a warning.
 """
@@ -22,6 +22,9 @@ _LEAST_TEMPORARY = 1 << 30
 
 # Lanes, files and pipes of a pull take some hundreds; 1024 is what systems give and is enough.
 _LEAST_OPEN_FILES = 1024
+
+# A card that reads memory by itself wants each buffer of each GPU locked: NCCL takes hundreds of megabytes.
+_LEAST_LOCKED_MEMORY = 1 << 30
 
 
 def check_processors(facts: Facts) -> list[Finding]:
@@ -122,6 +125,27 @@ def check_open_files(facts: Facts) -> list[Finding]:
     ]
 
 
+def check_locked_memory(facts: Facts) -> list[Finding]:
+    limits = facts[LimitFacts]
+    # CUDA's own pinned memory is not counted against this limit.
+    if not limits.has_rdma or limits.locked_bytes is None or limits.locked_bytes >= _LEAST_LOCKED_MEMORY:
+        return [well("locked-memory", "enough memory may be locked")]
+    return [
+        Finding(
+            "memlock",
+            Severity.WARNING,
+            f"a process may lock {limits.locked_bytes / 1e6:.1f} MB of memory, too little for this network card",
+            {"limit_bytes": limits.locked_bytes},
+            advice="It hits several GPUs over InfiniBand or RoCE (NCCL), not pulling. Log in again afterwards.",
+            fix=(
+                "echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/memlock.conf",
+                "docker run --ulimit memlock=-1 IMAGE",
+            ),
+            verify="modelfetch doctor locked-memory",
+        )
+    ]
+
+
 CHECKS = (
     Check(
         "processors",
@@ -135,4 +159,12 @@ CHECKS = (
     Check("shared-memory", "machine", "the size of /dev/shm", (LimitFacts,), ("shm.small",), check_shared_memory),
     Check("temporary", "machine", "room for temporary files", (LimitFacts,), ("tmp.small",), check_temporary),
     Check("open-files", "machine", "how many files may be open", (LimitFacts,), ("ulimit",), check_open_files),
+    Check(
+        "locked-memory",
+        "machine",
+        "how much memory may be locked, where a network card wants it",
+        (LimitFacts,),
+        ("memlock",),
+        check_locked_memory,
+    ),
 )

@@ -1,4 +1,4 @@
-"""How much of the machine this process may use: processors, memory, shared memory, open files.
+"""How much of the machine this process may use: processors, memory, shared and locked memory, open files.
 
 - A container sees the whole machine's numbers; what it may use stands in its control group, in the old or the new form.
 """
@@ -20,7 +20,11 @@ _NO_LIMIT = 1 << 60
 
 @dataclass(frozen=True)
 class LimitFacts:
-    """`cpu_limit` and `memory_limit_bytes` are what a control group or an affinity allows; None where nothing does."""
+    """`cpu_limit` and `memory_limit_bytes` are what a control group or an affinity allows; None where nothing does.
+
+    `locked_bytes` is how much memory may be kept from being swapped out, None for any; `has_rdma` whether there is a
+    network card that reads memory by itself, and so wants it locked.
+    """
 
     cpus: int
     cpu_limit: float | None = None
@@ -30,6 +34,8 @@ class LimitFacts:
     shared_memory_bytes: int | None = None
     temporary_bytes: int | None = None
     open_files: int | None = None
+    locked_bytes: int | None = None
+    has_rdma: bool = False
 
 
 def read_limits(machine: Machine, _settings: Settings) -> LimitFacts:
@@ -42,7 +48,9 @@ def read_limits(machine: Machine, _settings: Settings) -> LimitFacts:
         memory_limit_bytes=_memory_limit(machine),
         shared_memory_bytes=_size_of(machine, "dev/shm"),
         temporary_bytes=_size_of(machine, machine.environment.get("TMPDIR", "tmp").lstrip("/")),
-        open_files=_open_files(),
+        open_files=_soft_limit("RLIMIT_NOFILE"),
+        locked_bytes=_soft_limit("RLIMIT_MEMLOCK"),
+        has_rdma=any((machine.root / "sys/class/infiniband").glob("*")),
     )
 
 
@@ -85,10 +93,10 @@ def _size_of(machine: Machine, path: str) -> int | None:
     return shutil.disk_usage(folder).total if folder.is_dir() else None
 
 
-def _open_files() -> int | None:
+def _soft_limit(name: str) -> int | None:
     try:
         import resource
     except ImportError:  # there is no such module on Windows
         return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _ = resource.getrlimit(getattr(resource, name))
     return None if soft == resource.RLIM_INFINITY else soft

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -23,7 +24,8 @@ _SPARSE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that models are kept in. `problem` says why nothing can be written there; `features` is what was tried.
+    """A folder that models are kept in. `problem` says why nothing can be written there, and `is_over_quota` that it is
+    this user's share of the disk that is full; `features` is what was tried.
 
     `foreign` is the first path there that belongs to another user, which is what a `sudo` once leaves behind.
     """
@@ -36,6 +38,7 @@ class Place:
     free_inodes: int | None = None
     file_system: str | None = None
     problem: str | None = None
+    is_over_quota: bool = False
     foreign: Path | None = None
     features: Mapping[str, bool] = field(default_factory=dict)
 
@@ -75,13 +78,14 @@ def _store_error(home: Path) -> ModelfetchError | None:
 def _look_at(role: str, path: Path, mounts: Mapping[Path, str]) -> Place:
     there = next(folder for folder in (path, *path.parents) if _is_there(folder))
     features: dict[str, bool] = {}
-    problem = None if there.is_dir() else f"`{there}` is a file"
+    problem, is_over_quota = None if there.is_dir() else f"`{there}` is a file", False
     if problem is None:
         try:
             with tempfile.TemporaryDirectory(prefix=".modelfetch-doctor-", dir=there) as folder:
                 features = {name: _works(attempt, Path(folder)) for name, attempt in _ATTEMPTS.items()}
         except OSError as error:
             problem = f"{error.strerror or error} (in `{there}`)"
+            is_over_quota = error.errno == errno.EDQUOT
     return Place(
         role=role,
         path=path,
@@ -91,6 +95,7 @@ def _look_at(role: str, path: Path, mounts: Mapping[Path, str]) -> Place:
         free_inodes=_free_inodes(there),
         file_system=_file_system(there, mounts),
         problem=problem,
+        is_over_quota=is_over_quota,
         foreign=_foreign(path),
         features=features,
     )
