@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-NO_DEVICE = 100
+NVML_LOST = 15
+NVML_RESET = 16
 NVML_LIBRARY_MISMATCH = 18
 
 # libcuda.so.1 was found, and it is not the one that belongs to the kernel module.
@@ -47,10 +48,20 @@ CUDA_TROUBLES: Mapping[int, Trouble] = {
         advice="Exclusive mode, a stuck process, or MIG half switched on.",
         fix=("sudo nvidia-smi -c 0", _SHOW_HOLDERS),
     ),
-    NO_DEVICE: Trouble(
+    100: Trouble(
         "the CUDA driver sees no GPU",
         advice="A control group denies the device, or MIG is on without an instance: `nvidia-smi -L` lists them.",
         fix=("nvidia-smi -L",),
+    ),
+    214: Trouble(
+        "the memory of a GPU has an error that could not be corrected",
+        advice="The GPU wants a reset; if it comes again, it wants to be replaced.",
+        fix=("sudo nvidia-smi --gpu-reset", "sudo reboot"),
+    ),
+    304: Trouble(
+        "the system refuses what the CUDA driver asks of it",
+        advice="`/dev/nvidia-uvm` does not answer, or a container's rules (device groups, seccomp) forbid it.",
+        fix=("sudo nvidia-modprobe -c0 -u",),
     ),
     802: Trouble(
         "the GPUs wait for the Fabric Manager, which does not run or is of another version than the driver",
@@ -70,6 +81,11 @@ CUDA_TROUBLES: Mapping[int, Trouble] = {
         advice="Only data-centre GPUs do. Take it off the loader's path, or install a newer driver.",
         fix=("unset LD_LIBRARY_PATH",),
     ),
+    805: Trouble(
+        "the CUDA driver cannot reach the server that shares the GPU between processes (MPS)",
+        advice="CUDA_MPS_PIPE_DIRECTORY says where it is looked for.",
+        fix=("nvidia-cuda-mps-control -d", "unset CUDA_MPS_PIPE_DIRECTORY"),
+    ),
     999: Trouble(
         "the kernel side of CUDA is in a bad state",
         advice="After a suspend, usually, or `/dev/nvidia-uvm` is missing.",
@@ -86,12 +102,12 @@ NVML_TROUBLES: Mapping[int, Trouble] = {
         advice="Secure Boot refuses an unsigned one (`mokutil --sb-state`), or DKMS did not build it (`dkms status`).",
         fix=("sudo modprobe nvidia",),
     ),
-    15: Trouble(
+    NVML_LOST: Trouble(
         "a GPU has fallen off the bus",
         advice="`sudo dmesg` shows Xid 79. Reseat it, or look at its power supply, if it happens again.",
         fix=("sudo reboot",),
     ),
-    16: Trouble("a GPU must be reset", fix=("sudo nvidia-smi --gpu-reset", "sudo reboot")),
+    NVML_RESET: Trouble("a GPU must be reset", fix=("sudo nvidia-smi --gpu-reset", "sudo reboot")),
     NVML_LIBRARY_MISMATCH: Trouble(
         "the driver's libraries and the kernel module are of different versions",
         advice="A package upgrade replaced the libraries under the loaded module.",

@@ -25,7 +25,7 @@ _NO_ACCESS = frozenset(
         "drv.no-library",
     }
 )
-_NO_START = _NO_ACCESS | {"drv.mismatch", "drv.compat-lib", "drv.nvml", "gpu.visible"}
+_NO_START = _NO_ACCESS | {"gpu.lost", "gpu.exclusive", "drv.mismatch", "drv.compat-lib", "drv.nvml", "gpu.visible"}
 _NO_CUDA = _NO_START | {
     "gpu.mig",
     "gpu.fabric",

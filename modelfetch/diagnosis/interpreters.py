@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from modelfetch.diagnosis.children import Answer, ask
-from modelfetch.diagnosis.machine import Interpreter, Machine
+from modelfetch.diagnosis.machine import Interpreter, Machine, existing, is_folder
 from modelfetch.errors import UsageError
 
 # Starting Python reads some hundred files, from a network disk at worst.
@@ -33,14 +33,16 @@ def machine_of(python: Path, environment: Mapping[str, str], *, limit_s: float =
         UsageError: there is nothing at `python`.
     """
     python = executable_in(python)
-    if not python.exists() and not python.is_symlink():
+    try:
+        python.lstat()
+    except OSError as error:
         raise UsageError(
             f"there is no Python at `{python}`",
-            facts={"expected": "an interpreter, or the folder of an environment"},
+            facts={"expected": "an interpreter, or the folder of an environment", "got": error.strerror or str(error)},
             hint="modelfetch doctor --python .venv",
-        )
-    if not python.exists():
-        return _from_files(python, environment, f"it leads to `{python.readlink()}`, which is not there")
+        ) from error
+    if problem := _dead_end(python):
+        return _from_files(python, environment, problem)
     try:
         answer = ask("interpreter", python, environment, limit_s=limit_s, isolated=False)
     except OSError as error:
@@ -51,7 +53,7 @@ def machine_of(python: Path, environment: Mapping[str, str], *, limit_s: float =
     user_site = answer.said.get("user_site")
     return Machine(
         environment=environment,
-        import_folders=_existing(Path(str(folder)) for folder in folders if folder),
+        import_folders=existing(str(folder) for folder in folders),
         python=python,
         architecture=str(answer.said.get("architecture")),
         interpreter=Interpreter(
@@ -78,10 +80,30 @@ def executable_in(path: Path) -> Path:
     """The interpreter of the environment in the folder `path`; `path` itself where it is none. Links stay as they are:
     an environment is what its own name for Python is."""
     path = path.expanduser().absolute()
-    if not path.is_dir():
-        return path
     candidates = (path / "bin/python", path / "bin/python3", path / "Scripts/python.exe", path / "python.exe")
-    return next((each for each in candidates if each.exists() or each.is_symlink()), path / "bin/python")
+    found = next(filter(_stands, candidates), None)
+    return found or (path / "bin/python" if is_folder(path) else path)
+
+
+def _stands(path: Path) -> bool:
+    """Whether anything is at `path`, be it a link that leads nowhere. What cannot be reached is not there."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+def _dead_end(python: Path) -> str | None:
+    """Why there is nothing behind a link that can be started; None where there is something."""
+    try:
+        python.stat()
+    except FileNotFoundError:
+        return f"it leads to `{python.readlink()}`, which is not there"
+    except OSError as error:
+        # uv keeps the Pythons of root in root's own folder, which nobody else may enter.
+        return f"it leads to `{python.resolve()}`, which this user cannot reach ({error.strerror})"
+    return None
 
 
 def project_python(environment: Mapping[str, str], folder: Path, own_prefix: Path) -> Path | None:
@@ -97,7 +119,8 @@ def _is_tools_own(prefix: Path) -> bool:
 
 def _candidates(environment: Mapping[str, str], folder: Path) -> Iterator[Path]:
     named = [Path(environment[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environment.get(name)]
-    yield from (python for each in (*named, folder / ".venv") if (python := executable_in(each)).exists())
+    pythons = (executable_in(each) for each in (*named, folder / ".venv"))
+    yield from (python for python in pythons if _stands(python) and _dead_end(python) is None)
     for entry in environment.get("PATH", "").split(os.pathsep):
         if found := shutil.which("python3", path=entry) or shutil.which("python", path=entry):
             yield Path(found).absolute()
@@ -122,11 +145,7 @@ def _from_files(python: Path, environment: Mapping[str, str], problem: str) -> M
     release = next((folder.parent.name.removeprefix("python") for folder in folders if folder.parent.name != "Lib"), "")
     return Machine(
         environment=environment,
-        import_folders=_existing(folders),
+        import_folders=existing(map(str, folders)),
         python=python,
         interpreter=Interpreter(release=release, prefix=prefix, problem=problem),
     )
-
-
-def _existing(folders: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))

@@ -6,7 +6,7 @@ import os
 import platform
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +36,21 @@ def _own_interpreter() -> Interpreter:
     )
 
 
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder that this user can reach."""
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above it may not be entered
+        return False
+
+
+def existing(entries: Iterable[str]) -> tuple[Path, ...]:
+    """The folders among the entries of a search path, each once."""
+    return tuple(dict.fromkeys(Path(entry).resolve() for entry in entries if entry and is_folder(Path(entry))))
+
+
 def _import_folders() -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(Path(entry).resolve() for entry in sys.path if entry and Path(entry).is_dir()))
+    return existing(sys.path)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,11 @@ int nvmlSystemGetDriverVersion(char *s, unsigned n) {
     return 0;
 }
 int nvmlDeviceGetCount_v2(unsigned *n) { *n = number("FAKE_NVML_COUNT", 1); return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = (void *)(size_t)(i + 1); return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) {
+    if ((int)i == number("FAKE_LOST", -1)) return number("FAKE_LOST_CODE", 15);
+    *h = (void *)(size_t)(i + 1);
+    return 0;
+}
 int nvmlDeviceGetName(void *h, char *s, unsigned n) {
     int second = (size_t)h == 2 && getenv("FAKE_SECOND_NAME");
     strncpy(s, second ? getenv("FAKE_SECOND_NAME") : "NVIDIA H100 80GB HBM3", n);
@@ -162,7 +166,7 @@ class FakeMachine:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self.site = folder / "site-packages"
-        self.libraries = folder / "lib"
+        self.libraries = self.root / "usr/lib/x86_64-linux-gnu"
         self.home = folder / "home"
         for made in (self.root, self.site, self.libraries, self.home):
             made.mkdir(parents=True)

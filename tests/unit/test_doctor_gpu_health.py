@@ -46,6 +46,22 @@ def test_a_gpu_of_which_everything_is_known_and_well_has_no_fault(gpu_machine: F
         ),
         ({"FAKE_ROWS_PENDING": "1"}, "gpu.ecc", Severity.WARNING, "waits for a reset", "sudo nvidia-smi --gpu-reset"),
         ({"FAKE_ROWS_FAILED": "1"}, "gpu.ecc", Severity.ERROR, "cannot be replaced any more", None),
+        ({"FAKE_LOST": "0"}, "gpu.lost", Severity.ERROR, "GPU 0 has fallen off the bus", "sudo reboot"),
+        (
+            {"FAKE_LOST": "0", "FAKE_LOST_CODE": "16"},
+            "gpu.lost",
+            Severity.ERROR,
+            "GPU 0 must be reset",
+            "sudo nvidia-smi --gpu-reset",
+        ),
+        (
+            {"FAKE_NVML_MODE": "2"},
+            "gpu.exclusive",
+            Severity.ERROR,
+            "prohibited to compute",
+            "sudo nvidia-smi -i 0 -c 0",
+        ),
+        ({"FAKE_NVML_MODE": "3"}, "gpu.exclusive", Severity.WARNING, "exclusive", "sudo nvidia-smi -i 0 -c 0"),
         ({"FAKE_SLOWED": "64"}, "gpu.throttle", Severity.WARNING, "GPU 0 is slow: it is too hot", "nvidia-smi -q -i 0"),
         (
             {"FAKE_VIRTUAL": "2"},

@@ -21,9 +21,38 @@ def fake(tmp_path: Path) -> FakeMachine:
 
 def test_a_gpu_without_its_module_names_who_holds_it(fake: FakeMachine) -> None:
     fake.with_gpu(module=None, bound="nouveau")
-    findings = found(fake, "gpu")
-    assert findings["gpu.pci-no-driver"].title == "`nouveau` holds the GPU instead of NVIDIA's kernel module"
-    assert findings["gpu.pci-no-driver"].fix == ("sudo modprobe nvidia",)
+    finding = found(fake, "gpu")["gpu.pci-no-driver"]
+    assert finding.title == "`nouveau` holds the GPU instead of NVIDIA's kernel module"
+    assert finding.fix[0] == "sudo ubuntu-drivers install && sudo reboot"
+    with_built_module(fake)
+    assert found(fake, "gpu")["gpu.pci-no-driver"].fix[0].startswith("echo 'blacklist nouveau' | sudo tee")
+
+
+def with_built_module(fake: FakeMachine) -> None:
+    fake.write("proc/sys/kernel/osrelease", "6.8.0-90-generic\n")
+    fake.write(
+        "lib/modules/6.8.0-90-generic/modules.dep",
+        "kernel/drivers/net/tun.ko:\nupdates/dkms/nvidia-uvm.ko.zst: updates/dkms/nvidia.ko.zst\n"
+        "updates/dkms/nvidia.ko.zst:\n",
+    )
+
+
+def test_a_module_is_loaded_where_it_is_built_installed_where_it_is_not_and_never_in_a_container(
+    fake: FakeMachine,
+) -> None:
+    fake.with_gpu(module=None, bound=None)
+    with_built_module(fake)
+    assert found(fake, "gpus")["gpu.pci-no-driver"].fix == ("sudo modprobe nvidia",)
+    fake.write("proc/sys/kernel/osrelease", "6.8.0-91-generic\n")
+    assert found(fake, "gpus")["gpu.pci-no-driver"].fix[0] == "sudo ubuntu-drivers install && sudo reboot"
+    fake.write(".dockerenv")
+    assert found(fake, "gpus")["gpu.pci-no-driver"].fix == ()
+
+
+def test_a_gpu_that_is_kept_for_a_virtual_machine_is_told_so(fake: FakeMachine) -> None:
+    finding = found(fake.with_gpu(module=None, bound="vfio-pci"), "gpus")["gpu.pci-no-driver"]
+    assert finding.advice == "It is kept for a virtual machine."
+    assert finding.fix[0].startswith("echo 0000:17:00.0 | sudo tee /sys/bus/pci/drivers/vfio-pci/unbind")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +66,7 @@ def test_a_missing_node_is_told_and_a_container_gets_another_command(
     (fake.root / "dev" / missing).unlink()
     assert found(fake, "gpu")[name].fix == ("sudo nvidia-modprobe -c0 -u",)
     in_pod = found(fake, "gpu", KUBERNETES_SERVICE_HOST="10.0.0.1")
-    assert in_pod[name].fix[0] == "docker run --gpus all IMAGE"
+    assert in_pod[name].fix == ("kubectl set resources deployment NAME --limits=nvidia.com/gpu=1",)
     fake.write("proc/1/cgroup", "0::/kubepods/besteffort/pod1\n")
     assert found(fake, "gpu")[name].fix[0] == "docker run --gpus all IMAGE"
 
@@ -62,6 +91,16 @@ def test_a_container_that_hides_the_module_and_has_the_nodes_is_well(fake: FakeM
 def test_wsl_has_its_gpu_behind_another_node(fake: FakeMachine) -> None:
     fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
     fake.write("dev/dxg")
+    # GPUs of every maker are behind it: the drivers that Windows gives tell whose.
+    fake.write("usr/lib/wsl/drivers/iigd_dch.inf_amd64_1/igd.so")
+    assert "gpu.none" in found(fake, "gpus")
+    fake.write("usr/lib/wsl/drivers/nv_dispi.inf_amd64_2/libcuda.so.1.1")
+    assert "gpus" in found(fake, "gpus")
+
+
+def test_a_container_may_be_given_any_one_of_the_gpus(fake: FakeMachine) -> None:
+    for node in ("nvidia3", "nvidiactl", "nvidia-uvm"):
+        fake.write(f"dev/{node}")
     assert "gpus" in found(fake, "gpus")
 
 

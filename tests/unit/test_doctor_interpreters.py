@@ -11,7 +11,7 @@ import pytest
 
 from modelfetch.diagnosis import Finding, Machine, Severity, conclude, doctor
 from modelfetch.diagnosis.interpreters import executable_in, machine_for, machine_of, project_python
-from modelfetch.diagnosis.machine import Interpreter
+from modelfetch.diagnosis.machine import Interpreter, existing
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
 
@@ -95,6 +95,20 @@ def test_a_torch_in_a_broken_environment_is_not_tried(tmp_path: Path) -> None:
 def test_a_place_without_a_python_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no Python at"):
         machine_of(tmp_path / "nothing", {})
+
+
+def test_what_cannot_be_reached_is_told_and_no_bug(tmp_path: Path) -> None:
+    # No file system has a name of this length: looking fails in the way of a folder that may not be entered, also for
+    # the administrator.
+    unreachable = tmp_path / ("x" * 300)
+    with pytest.raises(UsageError, match="there is no Python at"):
+        machine_of(unreachable, {})
+    python = environment_with(tmp_path, "")
+    python.unlink()
+    python.symlink_to(unreachable)
+    findings = told(machine_of(tmp_path, os.environ), "interpreter")
+    assert "which this user cannot reach" in findings["py.broken"].title
+    assert existing(["", str(unreachable), str(tmp_path), str(tmp_path)]) == (tmp_path.resolve(),)
 
 
 def test_the_python_of_an_environment_keeps_its_own_name(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def test_a_driver_that_does_not_say_which_cuda_it_serves_is_told_by_its_version_
         ("34", "the stub of `libcuda.so.1`", "unset LD_LIBRARY_PATH"),
         ("46", "the GPU is busy or unavailable", "sudo nvidia-smi -c 0"),
         ("100", "the CUDA driver sees no GPU", "nvidia-smi -L"),
+        ("214", "an error that could not be corrected", "sudo nvidia-smi --gpu-reset"),
+        ("304", "the system refuses", "sudo nvidia-modprobe -c0 -u"),
+        ("805", "(MPS)", "nvidia-cuda-mps-control -d"),
         ("802", "wait for the Fabric Manager", "sudo apt install nvidia-fabricmanager-580 && sudo systemctl enable"),
         ("803", "are of different drivers", "sudo reboot"),
         ("804", "this GPU does not support it", "unset LD_LIBRARY_PATH"),
@@ -333,6 +336,7 @@ def test_no_driver_library_on_bare_metal_in_a_container_and_in_wsl(fake: FakeMac
     (fake.root / ".dockerenv").unlink()
     fake.write("proc/version", "Linux version 6.6.87-microsoft-standard-WSL2")
     fake.write("dev/dxg")
+    fake.write("usr/lib/wsl/drivers/nv_dispi.inf_amd64_2/libcuda.so.1.1")
     assert "wsl.driver" in names_of_errors(examined(fake))
 
 

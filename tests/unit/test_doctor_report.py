@@ -74,7 +74,7 @@ def test_a_report_of_a_machine_full_of_secrets_holds_none(tmp_path: Path) -> Non
     written = report(doctor(offline=True, machine=machine), machine, settings, ["modelfetch 1 on box-17"])
     assert not re.search(f"maria|box-17|lab.example|lab-ca|hunter2|secretsecret|{tmp_path}|{tmp_path.name}", written)
     assert "## error: gpu.pci-no-driver" in written
-    assert "- mend: `sudo modprobe nvidia`" in written
+    assert "- mend: `sudo ubuntu-drivers install && sudo reboot`" in written
     assert "SSL_CERT_FILE names `PATH`, which is not there" in written
 
 

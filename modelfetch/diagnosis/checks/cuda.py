@@ -13,11 +13,10 @@ import re
 from pathlib import PurePosixPath
 
 from modelfetch.diagnosis.checks.check import Check, note, well
-from modelfetch.diagnosis.checks.gpu import CONTAINER_FIX, NO_CUDA, PROVE_CUDA
+from modelfetch.diagnosis.checks.gpu import NO_CUDA, PROVE_CUDA, container_fix
 from modelfetch.diagnosis.codes import (
     CUDA_TROUBLES,
     FOREIGN_LIBRARY_CODES,
-    NO_DEVICE,
     NVML_LIBRARY_MISMATCH,
     NVML_TROUBLES,
     Trouble,
@@ -34,6 +33,9 @@ from modelfetch.diagnosis.tables import OLDEST_KEPT_BRANCH, Version, cuda_of, ve
 # NVML says 999 in a container whose devices systemd took away, and for nothing else that is known.
 _NVML_UNKNOWN = 999
 
+# Where drivers, and the runtimes of containers, put their libraries.
+_OF_A_DRIVER = re.compile(r"^/lib(32|64)?/|/usr/lib(32|64)?/|/usr/local/nvidia/|^/nix/store/")
+
 # From here on torch finds its CUDA libraries by its own path, whatever LD_LIBRARY_PATH says.
 _TORCH_WITH_OWN_PATH: Version = (2, 6)
 
@@ -48,13 +50,13 @@ def check_cuda(facts: Facts) -> list[Finding]:
     if cuda.ended != "well":
         return [_native_crash("drv.cuda-init", "the CUDA driver", "cuInit", cuda.ended)]
     if cuda.library_error is not None:
-        return [_no_library(hardware, cuda.library_error)] if hardware.has_gpu else []
+        return [_no_library(facts)] if hardware.has_gpu else []
     if hardware.in_wsl and "/usr/lib/wsl/" not in (cuda.library or ""):
         return [_not_of_windows(cuda)]
     if cuda.init_code == 0:
         title = f"the CUDA driver starts and shows {len(cuda.devices)} GPU{'' if len(cuda.devices) == 1 else 's'}"
         return [well("cuda", title, library=cuda.library, driver_api=cuda.driver_api)]
-    if cuda.init_code == NO_DEVICE and not hardware.has_gpu:
+    if not hardware.has_gpu:
         return []
     foreign = _foreign_library(cuda, facts[Machine].environment.get("LD_LIBRARY_PATH", ""))
     return [foreign or _not_starting(cuda, driver_release(facts))]
@@ -96,16 +98,24 @@ def _native_crash(name: str, what: str, call: str, ended: str) -> Finding:
     )
 
 
-def _no_library(hardware: HardwareFacts, error: str) -> Finding:
+def _no_library(facts: Facts) -> Finding:
+    hardware, error = facts[HardwareFacts], facts[CudaFacts].library_error
+    capabilities = facts[Machine].environment.get("NVIDIA_DRIVER_CAPABILITIES")
+    name, rank = ("ctr.runtime", Rank.HARDWARE) if hardware.in_container else ("drv.no-library", Rank.DRIVER)
+    fix: tuple[str, ...]
     if hardware.in_wsl:
-        name, title = "wsl.driver", "WSL does not offer the Windows driver's `libcuda.so.1`"
+        name, rank = "wsl.driver", Rank.DRIVER
+        title = "WSL does not offer the Windows driver's `libcuda.so.1`"
         advice = "Run it in Windows, with a current NVIDIA driver there and none in WSL."
-        fix: tuple[str, ...] = ("wsl --update",)
+        fix = ("wsl --update",)
+    elif hardware.in_container and capabilities and facts[NvmlFacts].library_error is None:
+        title = f"the container was started with NVIDIA_DRIVER_CAPABILITIES={capabilities}, which leaves CUDA out"
+        advice, fix = "", ("docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE",)
     elif hardware.in_container:
-        name, title = "ctr.runtime", "the container was started without NVIDIA's runtime"
-        advice, fix = "In Kubernetes, ask for `nvidia.com/gpu`.", CONTAINER_FIX
+        title, advice = "the container was started without NVIDIA's runtime", ""
+        fix = container_fix(hardware)
     else:
-        name, title = "drv.no-library", "the driver's library `libcuda.so.1` cannot be opened"
+        title = "the driver's library `libcuda.so.1` cannot be opened"
         advice = "Install the driver's libraries in the version of its kernel module."
         fix = _with_branch(
             ("sudo ldconfig", "sudo apt install libnvidia-compute-{branch}"), hardware.module_version or ""
@@ -116,7 +126,7 @@ def _no_library(hardware: HardwareFacts, error: str) -> Finding:
         title,
         {"error": error},
         effect=NO_CUDA,
-        rank=Rank.HARDWARE if hardware.in_container else Rank.DRIVER,
+        rank=rank,
         advice=advice,
         fix=fix,
         verify=PROVE_CUDA,
@@ -139,11 +149,16 @@ def _not_of_windows(cuda: CudaFacts) -> Finding:
 
 
 def _foreign_library(cuda: CudaFacts, search_path: str) -> Finding | None:
-    """The finding for a libcuda that is a stub or of the compatibility package and does not go with the driver."""
-    if cuda.init_code not in FOREIGN_LIBRARY_CODES or not re.search(r"/(compat|stubs)/", cuda.library or ""):
+    """The finding for a libcuda that no driver installed here, and that does not go with the driver."""
+    if cuda.init_code not in FOREIGN_LIBRARY_CODES or not _is_foreign(cuda):
         return None
-    folder = str(PurePosixPath(cuda.library or "").parent)
-    rest = [entry for entry in search_path.split(":") if entry and entry.rstrip("/") != folder]
+    folder = cuda.named_by or str(PurePosixPath(cuda.library or "").parent)
+    rest = [entry for entry in search_path.split(":") if entry and entry != folder]
+    if cuda.named_by:
+        advice, fix = "", f"export LD_LIBRARY_PATH={':'.join(rest)}" if rest else "unset LD_LIBRARY_PATH"
+    else:
+        advice = "The folder is named in /etc/ld.so.conf.d."
+        fix = r"sudo sed -i.bak '/compat\|stubs/d' /etc/ld.so.conf.d/*.conf && sudo ldconfig"
     return Finding(
         "drv.compat-lib",
         Severity.ERROR,
@@ -151,10 +166,16 @@ def _foreign_library(cuda: CudaFacts, search_path: str) -> Finding | None:
         {"library": cuda.library, "cuInit": cuda.init_code},
         effect=NO_CUDA,
         rank=Rank.DRIVER,
-        advice="" if folder in search_path else "The folder is named in /etc/ld.so.conf.d.",
-        fix=(f"export LD_LIBRARY_PATH={':'.join(rest)}" if rest else "unset LD_LIBRARY_PATH",),
+        advice=advice,
+        fix=(fix,),
         verify=PROVE_CUDA,
     )
+
+
+def _is_foreign(cuda: CudaFacts) -> bool:
+    """Whether libcuda is none that a driver installed: a stub, of the compatibility package, or a copy somewhere."""
+    is_copy = cuda.named_by is not None and not _OF_A_DRIVER.search(cuda.library or "")
+    return is_copy or bool(re.search(r"/(compat|stubs)/", cuda.library or ""))
 
 
 def check_driver(facts: Facts) -> list[Finding]:
@@ -193,7 +214,7 @@ def _driver_fault(hardware: HardwareFacts, nvml: NvmlFacts, cuda: CudaFacts) -> 
 def _mismatch(hardware: HardwareFacts, cuda: CudaFacts) -> Finding | None:
     """The finding for libraries that are not of the kernel module's version, told by the library's file name."""
     library = re.search(r"libcuda\.so\.(\d+\.\d+(?:\.\d+)?)$", cuda.library or "")
-    if not library or not hardware.module_version or "/compat/" in (cuda.library or ""):
+    if not library or not hardware.module_version or _is_foreign(cuda):
         return None
     if version(library.group(1)) == version(hardware.module_version):
         return None

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
@@ -23,10 +23,19 @@ PROVE_CUDA = "modelfetch doctor --deep"
 
 DATA_CENTRE = re.compile(r"\b(?:Tesla|G[BH]\d{3}|[ABHLPTV]\d{1,3}S?)\b")
 
-# What a container must be started with.
-CONTAINER_FIX = (
-    "docker run --gpus all IMAGE",
-    "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+# How a container gets its GPUs, by what runs it.
+_CONTAINER_FIXES: Mapping[str, tuple[str, ...]] = {
+    "docker": (
+        "docker run --gpus all IMAGE",
+        "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+    ),
+    "kubernetes": ("kubectl set resources deployment NAME --limits=nvidia.com/gpu=1",),
+    "apptainer": ("apptainer run --nv IMAGE",),
+}
+# Ubuntu's way, then Debian's. Either builds the module, and keeps nouveau away.
+_INSTALL_DRIVER = ("sudo ubuntu-drivers install && sudo reboot", "sudo apt install nvidia-driver && sudo reboot")
+_KEEP_AWAY = (
+    "echo 'blacklist {driver}' | sudo tee /etc/modprobe.d/no-{driver}.conf && sudo update-initramfs -u && sudo reboot"
 )
 
 # Less than this share of a GPU's memory free, and a model that should fit does not.
@@ -35,7 +44,13 @@ _BUSY_SHARE = 0.8
 # As many processes as fit into a line.
 _SHOWN = 3
 
-_COMPUTE_MODES = {1: "exclusive to a thread", 2: "prohibited", 3: "exclusive to a process"}
+_PROHIBITED = 2
+_COMPUTE_MODES = {1: "exclusive to a thread", _PROHIBITED: "prohibited to compute", 3: "exclusive to a process"}
+
+
+def container_fix(hardware: HardwareFacts) -> tuple[str, ...]:
+    """What this container must be started with, to have its GPUs."""
+    return _CONTAINER_FIXES[hardware.runtime]
 
 
 def check_gpus(facts: Facts) -> list[Finding]:
@@ -45,7 +60,8 @@ def check_gpus(facts: Facts) -> list[Finding]:
             "WSL shows none of Windows: `wsl --update` there, and a current NVIDIA driver." if hardware.in_wsl else ""
         )
         return [note("gpu.none", "no NVIDIA GPU is there, so models run on the CPU", advice=advice)]
-    fault = None if hardware.in_wsl else _missing(hardware)
+    # A GPU on the processor's chip has fewer nodes, and works.
+    fault = None if hardware.in_wsl or facts[CudaFacts].devices else _missing(hardware)
     if fault:
         return [fault]
     names = [device.name for device in facts[CudaFacts].devices or facts[NvmlFacts].devices]
@@ -57,29 +73,21 @@ def check_gpus(facts: Facts) -> list[Finding]:
 def _missing(hardware: HardwareFacts) -> Finding | None:
     """What the system lacks to open its GPU; the lowest thing first."""
     if hardware.module_version is None and not hardware.nodes:
-        others = sorted({gpu.driver for gpu in hardware.gpus if gpu.driver not in {None, "nvidia"}}, key=str)
-        held = f"`{others[0]}` holds the GPU instead of" if others else "the GPU is on the bus without"
-        return _fault(
-            "gpu.pci-no-driver",
-            f"{held} NVIDIA's kernel module",
-            advice="Install the driver on the host (branch 580 or newer), or load its module.",
-            fix=("sudo modprobe nvidia",),
-            evidence={"gpus": [gpu.address for gpu in hardware.gpus], "bound_driver": others},
-        )
+        return _without_module(hardware)
     nodes = sorted(hardware.nodes)
     if "nvidiactl" not in hardware.nodes or not any(name.removeprefix("nvidia").isdecimal() for name in nodes):
         return _fault(
             "gpu.no-devnodes",
             "`/dev` has no node of the GPU",
             advice="The container was started without its GPU." if hardware.in_container else "",
-            fix=CONTAINER_FIX if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
+            fix=container_fix(hardware) if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
             evidence={"nodes": nodes},
         )
     if "nvidia-uvm" not in hardware.nodes:
         return _fault(
             "gpu.no-uvm",
             "`/dev/nvidia-uvm` is not there",
-            fix=CONTAINER_FIX if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
+            fix=container_fix(hardware) if hardware.in_container else ("sudo nvidia-modprobe -c0 -u",),
             evidence={"nodes": nodes},
         )
     if hardware.closed_nodes:
@@ -91,6 +99,29 @@ def _missing(hardware: HardwareFacts) -> Finding | None:
             evidence={"closed": list(hardware.closed_nodes)},
         )
     return None
+
+
+def _without_module(hardware: HardwareFacts) -> Finding:
+    holders = {gpu.driver: gpu.address for gpu in hardware.gpus if gpu.driver not in {None, "nvidia"}}
+    holder, address = next(iter(sorted(holders.items(), key=str)), (None, ""))
+    advice = ""
+    if holder == "vfio-pci":
+        advice = "It is kept for a virtual machine."
+        fix: tuple[str, ...] = (
+            f"echo {address} | sudo tee /sys/bus/pci/drivers/{holder}/unbind && sudo modprobe nvidia",
+        )
+    elif hardware.in_container:
+        advice, fix = "Its driver is installed on the host (branch 580 or newer), never in the container.", ()
+    elif not hardware.module_is_built:
+        advice, fix = "No driver is installed for this kernel; branch 580 or newer is wanted.", _INSTALL_DRIVER
+    elif holder:
+        fix = (_KEEP_AWAY.format(driver=holder),)
+    else:
+        advice = "If it is refused: Secure Boot wants it signed (`mokutil --sb-state`), and `sudo dmesg` says so."
+        fix = ("sudo modprobe nvidia",)
+    held = f"`{holder}` holds the GPU instead of" if holder else "the GPU is on the bus without"
+    evidence = {"gpus": [gpu.address for gpu in hardware.gpus], "bound_driver": holder}
+    return _fault("gpu.pci-no-driver", f"{held} NVIDIA's kernel module", advice=advice, fix=fix, evidence=evidence)
 
 
 def _fault(name: str, title: str, *, fix: tuple[str, ...], evidence: Mapping[str, object], advice: str = "") -> Finding:
@@ -121,7 +152,7 @@ def check_visible(facts: Facts) -> list[Finding]:
                 {"NVIDIA_VISIBLE_DEVICES": runtime},
                 effect=NO_CUDA,
                 rank=Rank.HARDWARE,
-                fix=CONTAINER_FIX[:1],
+                fix=container_fix(hardware)[:1],
                 verify=PROVE_CUDA,
             )
         )
@@ -165,18 +196,10 @@ def _hiding(variable: str, shown: Visible, count: int) -> Finding:
 
 def check_usage(facts: Facts) -> list[Finding]:
     findings = []
+    modes = [device.compute_mode for device in facts[NvmlFacts].devices]
     for index, device in enumerate(facts[NvmlFacts].devices):
         if device.compute_mode in _COMPUTE_MODES:
-            findings.append(
-                Finding(
-                    "gpu.exclusive",
-                    Severity.WARNING,
-                    f"GPU {index} is {_COMPUTE_MODES[device.compute_mode]}",
-                    {"gpu": index, "compute_mode": device.compute_mode},
-                    fix=(f"sudo nvidia-smi -i {index} -c 0",),
-                    verify="modelfetch doctor usage",
-                )
-            )
+            findings.append(_not_shared(index, modes))
         if device.memory_bytes and device.memory_used_bytes > _BUSY_SHARE * device.memory_bytes:
             free = (device.memory_bytes - device.memory_used_bytes) / 1e9
             findings.append(
@@ -191,6 +214,21 @@ def check_usage(facts: Facts) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _not_shared(index: int, modes: Sequence[int]) -> Finding:
+    is_closed = modes[index] == _PROHIBITED
+    effect = NO_CUDA if set(modes) == {_PROHIBITED} else "models on it fail"
+    return Finding(
+        "gpu.exclusive",
+        Severity.ERROR if is_closed else Severity.WARNING,
+        f"GPU {index} is {_COMPUTE_MODES[modes[index]]}",
+        {"gpu": index, "compute_mode": modes[index]},
+        effect=effect if is_closed else "",
+        rank=Rank.HARDWARE,
+        fix=(f"sudo nvidia-smi -i {index} -c 0",),
+        verify="modelfetch doctor usage",
+    )
 
 
 def _held_by(holders: tuple[Holder, ...]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from modelfetch.diagnosis.checks.check import Check, note
 from modelfetch.diagnosis.checks.gpu import DATA_CENTRE, NO_CUDA, PROVE_CUDA
-from modelfetch.diagnosis.codes import CUDA_TROUBLES, XIDS_OF_HARDWARE
+from modelfetch.diagnosis.codes import CUDA_TROUBLES, NVML_LOST, NVML_RESET, NVML_TROUBLES, XIDS_OF_HARDWARE
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.machine import Machine
@@ -36,9 +36,27 @@ def check_gpu_health(facts: Facts) -> list[Finding]:
     return [
         finding
         for index, device in enumerate(facts[NvmlFacts].devices)
-        for look in (_memory_errors, _slowed, _link, _licence, _sleep)
+        for look in (_silence, _memory_errors, _slowed, _link, _licence, _sleep)
         for finding in look(index, device)
     ]
+
+
+def _silence(index: int, device: NvmlDevice) -> Iterator[Finding]:
+    code = device.health.get("unreachable")
+    # Of the other codes most mean that this container may not ask about it.
+    if code in {NVML_LOST, NVML_RESET}:
+        trouble = NVML_TROUBLES[code]
+        yield Finding(
+            "gpu.lost",
+            Severity.ERROR,
+            trouble.title.replace("a GPU", f"GPU {index}"),
+            {"gpu": index, "nvml": code},
+            effect="models on it fail",
+            rank=Rank.HARDWARE,
+            advice=trouble.advice,
+            fix=trouble.fix,
+            verify=_PROVE,
+        )
 
 
 def _memory_errors(index: int, device: NvmlDevice) -> Iterator[Finding]:
@@ -190,7 +208,7 @@ def check_driver_errors(facts: Facts) -> list[Finding]:
 
 
 def check_order(facts: Facts) -> list[Finding]:
-    names = [device.name for device in facts[NvmlFacts].devices]
+    names = [device.name for device in facts[NvmlFacts].devices if device.name]
     if len(set(names)) < 2 or facts[Machine].environment.get("CUDA_DEVICE_ORDER"):
         return []
     return [
@@ -207,9 +225,9 @@ CHECKS = (
     Check(
         "gpu-health",
         "gpu",
-        "errors of a GPU's memory, what slows it down, its link, its licence",
+        "whether a GPU answers, errors of its memory, what slows it down, its link, its licence",
         (NvmlFacts,),
-        ("gpu.ecc", "gpu.throttle", "gpu.pcie", "gpu.persistence", "gpu.vgpu-license"),
+        ("gpu.lost", "gpu.ecc", "gpu.throttle", "gpu.pcie", "gpu.persistence", "gpu.vgpu-license"),
         check_gpu_health,
     ),
     Check("division", "gpu", "GPUs that MIG divides", (NvmlFacts,), ("gpu.mig",), check_division),

@@ -22,6 +22,8 @@ _LICENCES = "=iIII"
 # More than any of these structures, so that a library which knows a longer one writes into nothing else.
 _ROOM = 4096
 _MOST_PROCESSES = 256
+# What is known of a GPU that does not answer.
+_NOTHING = {"name": "", "memory_bytes": 0, "memory_used_bytes": 0, "compute_mode": 0, "parts": [], "holders": []}
 _NOT_KNOWN = (1 << 64) - 1  # NVML_VALUE_NOT_AVAILABLE, as Windows' driver says
 
 
@@ -61,7 +63,9 @@ def number(nvml: ctypes.CDLL, function: str, *arguments: object) -> int | None:
 
 def device(nvml: ctypes.CDLL, index: int) -> dict[str, object]:
     handle = ctypes.c_void_p()
-    nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
+    code = nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
+    if code:
+        return {**_NOTHING, "health": {"unreachable": code}}
     name = ctypes.create_string_buffer(96)
     nvml.nvmlDeviceGetName(handle, name, 96)
     memory = Memory()

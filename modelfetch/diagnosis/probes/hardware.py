@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from modelfetch.config import Settings
 from modelfetch.diagnosis.machine import Machine
 
 _NVIDIA = "0x10de"
+_GPU_NODE = re.compile(r"nvidia\d+")
 _DISPLAY_CLASSES = ("0x0300", "0x0302")  # a display adapter; a 3D controller, as data-centre GPUs are
 
 
@@ -24,7 +26,11 @@ class PciGpu:
 
 @dataclass(frozen=True)
 class HardwareFacts:
-    """`nodes` are the names in /dev that belong to GPUs, `closed_nodes` those that this user may not open."""
+    """`nodes` are the names in /dev that belong to GPUs, `closed_nodes` those that this user may not open.
+
+    `runtime` is what runs the container; `module_is_built` says that NVIDIA's kernel module is there for this kernel,
+    loaded or not, and `has_windows_driver` that Windows gives WSL the driver of an NVIDIA GPU.
+    """
 
     gpus: tuple[PciGpu, ...]
     module_version: str | None
@@ -32,10 +38,14 @@ class HardwareFacts:
     closed_nodes: tuple[str, ...]
     in_container: bool
     in_wsl: bool
+    runtime: str = "docker"
+    module_is_built: bool = False
+    has_windows_driver: bool = False
 
     @property
     def has_gpu(self) -> bool:
-        return bool(self.gpus) or "nvidia0" in self.nodes or (self.in_wsl and "dxg" in self.nodes)
+        # A container may be given the fourth GPU alone.
+        return bool(self.gpus) or any(map(_GPU_NODE.fullmatch, self.nodes)) or self.has_windows_driver
 
 
 def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
@@ -47,6 +57,9 @@ def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
         closed_nodes=tuple(node.name for node in nodes if not os.access(node, os.R_OK | os.W_OK)),
         in_container=_in_container(machine),
         in_wsl="microsoft" in (machine.read("proc/version") or "").lower(),
+        runtime=_runtime(machine.environment),
+        module_is_built=_module_is_built(machine),
+        has_windows_driver=_has_windows_driver(machine),
     )
 
 
@@ -72,14 +85,33 @@ def _module_version(machine: Machine) -> str | None:
     return match.group(1) if match else None
 
 
+def _module_is_built(machine: Machine) -> bool:
+    kernel = machine.read("proc/sys/kernel/osrelease") or "none"
+    modules = machine.read(f"lib/modules/{kernel}/modules.dep") or ""
+    return bool(re.search(r"^\S*/nvidia\.ko\S*:", modules, re.MULTILINE))
+
+
+def _has_windows_driver(machine: Machine) -> bool:
+    # /dev/dxg is there for the GPUs of every maker; the drivers' folders are named for theirs (`nv_dispi.inf_amd64_…`).
+    offered = machine.root / "usr/lib/wsl"
+    shown = (machine.root / "dev/dxg").exists()
+    return shown and ((offered / "lib/libcuda.so.1").exists() or any((offered / "drivers").glob("nv*")))
+
+
 def _nodes(folder: Path) -> list[Path]:
-    names = re.compile(r"nvidia\d+|nvidiactl|nvidia-uvm|dxg")
+    names = re.compile(rf"{_GPU_NODE.pattern}|nvidiactl|nvidia-uvm|dxg")
     return sorted(node for node in folder.iterdir() if names.fullmatch(node.name)) if folder.is_dir() else []
 
 
 def _in_container(machine: Machine) -> bool:
     if (machine.root / ".dockerenv").exists() or (machine.root / "run/.containerenv").exists():
         return True
-    if machine.environment.get("KUBERNETES_SERVICE_HOST") or machine.environment.get("container"):
+    if machine.environment.get("container") or _runtime(machine.environment) != "docker":
         return True
     return bool(re.search(r"docker|kubepods|containerd|libpod", machine.read("proc/1/cgroup") or ""))
+
+
+def _runtime(environment: Mapping[str, str]) -> str:
+    if environment.get("APPTAINER_CONTAINER") or environment.get("SINGULARITY_CONTAINER"):
+        return "apptainer"
+    return "kubernetes" if environment.get("KUBERNETES_SERVICE_HOST") else "docker"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ class CudaDevice:
 
 @dataclass(frozen=True)
 class CudaFacts:
-    """The driver's answers. `library` is the file that the loader took; `ended` is how the child ended."""
+    """The driver's answers. `library` is the file that the loader took; `ended` is how the child ended.
+
+    `named_by` is the folder of LD_LIBRARY_PATH in which the loader found it, as it stands there; None where none is.
+    """
 
     ended: str = "well"
     library: str | None = None
@@ -41,6 +45,7 @@ class CudaFacts:
     driver_api: int | None = None
     init_code: int | None = None
     devices: tuple[CudaDevice, ...] = ()
+    named_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,21 @@ class TrialFacts:
 
 def read_cuda(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIMIT_S) -> CudaFacts:
     answer = ask("cuda_driver", _OWN_PYTHON, machine.environment, limit_s=limit_s)
+    library = _said(answer, "library", str)
     return CudaFacts(
         ended=answer.ended,
-        library=_said(answer, "library", str),
+        library=library,
         library_error=_said(answer, "library_error", str),
         driver_api=_said(answer, "driver_api", int),
         init_code=_said(answer, "init_code", int),
         devices=tuple(CudaDevice(**device) for device in _listed(answer, "devices")),
+        named_by=_entry_of(library, machine.environment.get("LD_LIBRARY_PATH", "")) if library else None,
     )
+
+
+def _entry_of(library: str, search_path: str) -> str | None:
+    entries = (entry for entry in search_path.split(":") if entry)
+    return next((entry for entry in entries if os.path.realpath(f"{entry}/libcuda.so.1") == library), None)
 
 
 def read_nvml(machine: Machine, _settings: Settings, limit_s: float = NATIVE_LIMIT_S) -> NvmlFacts:
