@@ -18,10 +18,11 @@ CONTEXT_TOKENS = 6
 
 @dataclass(frozen=True)
 class Fragment:
-    """Some of the text that was written."""
+    """Some of the text that was written. `thinking` is set where the tokenizer itself tells thinking from answer."""
 
     text: str
     special: bool = False
+    thinking: bool = False
 
 
 class Fragments:

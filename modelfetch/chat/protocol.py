@@ -86,25 +86,32 @@ class TooLong:
 
 @dataclass(frozen=True)
 class Began:
-    """The reply begins. `prompt_end` is what the rendered prompt ends with, where it may open a thought."""
+    """The reply begins. `prompt_end` is what the rendered prompt ends with, where it may open a thought.
+
+    `parted`: the tokenizer says itself what of the reply is thinking.
+    """
 
     number: int
     prompt_end: str
     prompt_tokens: int
+    parted: bool = False
 
 
 @dataclass(frozen=True)
 class Wrote:
-    """Some more of the reply; a special token comes alone."""
+    """Some more of the reply; a special token comes alone. `thinking` is told of a reply that is `parted`."""
 
     number: int
     text: str
     special: bool
+    thinking: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The reply is over: by `end of text`, `length` or `stop`. `decode_s` is the time after the first token."""
+    """The reply is over: by `end of text`, `length` or `stop`, which is the user's; where the model's own configuration
+    has one, by a `stop string` or the `time`. `decode_s` is the time after the first token.
+    """
 
     number: int
     why: str

@@ -16,7 +16,7 @@ from modelfetch.chat.fragments import Fragment
 from modelfetch.chat.process import ModelProcess
 from modelfetch.chat.protocol import Ask, Began, Ended, Load, Raised, Ready, Report, Started, TooLong, Wrote
 from modelfetch.chat.state import State
-from modelfetch.chat.unfolding import Part, Plain, Unfolding
+from modelfetch.chat.unfolding import Part, Parted, Plain, Unfolding
 from modelfetch.errors import SmokeError
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed, next_wish
 from modelfetch.model.thinking import Reply
@@ -95,11 +95,11 @@ class Talk:
         left_out = begun.conversation.left_out - state.conversation.left_out
         if begun.too_long is not None:
             yield LeftOut(left_out, begun.too_long.prompt_tokens, begun.too_long.context_tokens)
-        unfolding = Unfolding(begun.began.prompt_end) if state.model.template else Plain()
+        unfolding = _unfolding(state, begun.began)
         while True:
             match self._heard():
-                case Wrote(_, text, special):
-                    yield from unfolding.put(Fragment(text, special))
+                case Wrote(_, text, special, thinking):
+                    yield from unfolding.put(Fragment(text, special, thinking))
                 case Ended() as ended:
                     break
         yield from unfolding.finish()
@@ -191,3 +191,9 @@ class _Begun:
     conversation: Conversation
     began: Began
     too_long: TooLong | None
+
+
+def _unfolding(state: State, began: Began) -> Unfolding | Parted | Plain:
+    if not state.model.template:
+        return Plain()
+    return Parted() if began.parted else Unfolding(began.prompt_end)

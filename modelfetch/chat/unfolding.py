@@ -5,6 +5,7 @@ What is thinking and what is answer says `model.thinking`, of all that was writt
 - Text that may still become a tag is held back, so that no half of a tag is shown.
 - What was shown is never taken back. Where a closing tag tells that it was thinking, that is told with the next part.
 - A reply without a chat template is text, spaces and all.
+- Where the tokenizer says itself what is thinking, no tag is looked for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelfetch.chat.fragments import Fragment
-from modelfetch.model.thinking import TAGS, Reply, split
+from modelfetch.model.thinking import TAGS, Piece, Reply, joined, split
 
 _TAGS = tuple(tag for pair in TAGS for tag in pair)
 
@@ -82,6 +83,29 @@ class Plain:
 
     def reply(self) -> Reply:
         return Reply(None, self._text)
+
+
+class Parted:
+    """The same for a tokenizer that says itself what is thinking."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Piece] = []
+        self._begun = {True: False, False: False}
+
+    def put(self, fragment: Fragment) -> Iterator[Part]:
+        thinking = fragment.thinking
+        self._pieces.append(Piece(fragment.text, thinking))
+        # Space before the first word is layout.
+        text = fragment.text if self._begun[thinking] else fragment.text.lstrip()
+        if text:
+            self._begun[thinking] = True
+            yield Part(text, thinking)
+
+    def finish(self) -> Iterator[Part]:
+        yield from ()
+
+    def reply(self) -> Reply:
+        return joined(self._pieces)
 
 
 def _without_half_a_tag(text: str) -> str:

@@ -2,16 +2,17 @@
 
 - Thinking is open from the start when the rendered prompt ends with an opening tag (many templates write it), or when
   the output begins with one. A tag anywhere else in the prompt counts for nothing: a user may mention it.
-- The first closing tag ends the thinking; a closing tag that nothing opened ends it too.
+- The first closing tag of its family ends the thinking; a closing tag that nothing opened ends it too.
 - Thinking that never closes was cut off by the token limit: the answer is empty, and that is no fault of the model.
 - Without any tag, everything is answer.
 - The channels of the harmony format are thinking when they are not the final one.
+- Where a tokenizer says itself what is what, its pieces are joined and no tag is looked for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 TAGS = (
@@ -22,6 +23,7 @@ TAGS = (
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought", "<channel|>"),
 )
 HARMONY_CHANNEL = "<|channel|>"
 _HARMONY_MESSAGE = re.compile(
@@ -38,6 +40,21 @@ class Reply:
     finished: bool = True
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Some of a reply whose tokenizer says what it is."""
+
+    text: str
+    thinking: bool = False
+
+
+def joined(pieces: Sequence[Piece]) -> Reply:
+    """The reply that such pieces make; it is not finished where the last of them is still thinking."""
+    thinking = "".join(piece.text for piece in pieces if piece.thinking).strip()
+    answer = "".join(piece.text for piece in pieces if not piece.thinking).strip()
+    return Reply(thinking or None, answer, finished=not (pieces and pieces[-1].thinking))
+
+
 def split(text: str, rendered_prompt: str, special_tokens: Iterable[str] = ()) -> Reply:
     """Part `text`, the new tokens only, and take `special_tokens` out of what is to be read."""
     reply = _split_harmony(text) if HARMONY_CHANNEL in text else _split_tags(text, rendered_prompt)
@@ -47,17 +64,17 @@ def split(text: str, rendered_prompt: str, special_tokens: Iterable[str] = ()) -
 
 
 def _split_tags(text: str, rendered_prompt: str) -> Reply:
-    prompt = rendered_prompt.rstrip()
-    for opening, closing in TAGS:
-        body = text.lstrip()
-        starts = body.startswith(opening)
-        body = body[len(opening) :] if starts else body
-        thinking, close, answer = body.partition(closing)
-        if close:
-            return Reply(thinking, answer)
-        if starts or prompt.endswith(opening):
-            return Reply(body, "", finished=False)
-    return Reply(None, text)
+    prompt, body = rendered_prompt.rstrip(), text.lstrip()
+    pairs = [pair for pair in TAGS if prompt.endswith(pair[0])] or [pair for pair in TAGS if body.startswith(pair[0])]
+    if pairs:
+        opening, closing = pairs[0]
+        thinking, close, answer = body.removeprefix(opening).partition(closing)
+        return Reply(thinking, answer, finished=bool(close))
+    closings = [(text.index(closing), closing) for _, closing in TAGS if closing in text]
+    if not closings:
+        return Reply(None, text)
+    start, closing = min(closings)
+    return Reply(text[:start], text[start + len(closing) :])
 
 
 def _split_harmony(text: str) -> Reply:

@@ -14,6 +14,7 @@ from typing import get_args
 
 from modelfetch.model.contents import BrokenFile, NotExercised
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed
+from modelfetch.model.thinking import Reply
 
 MAX_EXAMPLES = 1000
 
@@ -163,7 +164,10 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Generated:
-    """New tokens, decoded with special tokens left in. `ended` is `end of text`, `length` or `time`."""
+    """New tokens, decoded with special tokens left in. `ended` is `end of text`, `stop string`, `length` or `time`.
+
+    `parted` is there where the tokenizer says itself what of it is thinking.
+    """
 
     text: str
     new_ids: tuple[int, ...]
@@ -176,6 +180,7 @@ class Generated:
     decode_s: float
     same_again: bool | None
     finite: bool
+    parted: Reply | None = None
 
 
 @dataclass(frozen=True)
@@ -201,11 +206,17 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Scores of two documents for one query. `ranker` is true where the files say that the model ranks."""
+    """Scores of two documents for one query. `ranker` is true where the files say that the model ranks.
+
+    A language model that ranks was asked in words, `rendered`; its score is how much rather it says yes than no.
+    `certain` is false where how to ask it was a guess.
+    """
 
     relevant: float
     irrelevant: float
     ranker: bool
+    rendered: str | None = None
+    certain: bool = True
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def _spoken(case: Case) -> Spoken | None:
     """Words, for models that write; the nearest thing to words for the others."""
     prompted, generated = case.last(Prompted), case.last(Generated)
     if prompted and generated:
-        reply = split(generated.text, prompted.rendered or "", generated.special_tokens)
+        reply = generated.parted or split(generated.text, prompted.rendered or "", generated.special_tokens)
         return Spoken(prompted.text, prompted.rendered, reply.thinking, reply.answer, reply.finished, generated.ended)
     if filled := case.last(Filled):
         return Spoken(filled.sentence, None, None, ", ".join(filled.candidates), True, None)
@@ -161,8 +161,9 @@ def _spoken(case: Case) -> Spoken | None:
         answer = f"cosine {embedded.related:.3f} with “{second}”, {embedded.unrelated:.3f} with “{foreign}”"
         return Spoken(first, None, None, answer, True, None)
     if ranked := case.last(Ranked):
-        answer = f"{ranked.relevant:.3f} for an answer, {ranked.irrelevant:.3f} for a foreign text"
-        return Spoken(QUERY, None, None, answer, True, None)
+        what = "log-odds of yes over no: " if ranked.rendered else ""
+        answer = f"{what}{ranked.relevant:.3f} for an answer, {ranked.irrelevant:.3f} for a foreign text"
+        return Spoken(QUERY, ranked.rendered, None, answer, True, None)
     if answered := case.last(Answered):
         return Spoken(answered.head, None, None, answered.detail or f"shape {list(answered.shape)}", True, None)
     return None

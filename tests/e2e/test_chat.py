@@ -51,6 +51,17 @@ def ask(talk: Talk, state: State, question: str) -> tuple[State, list[Told]]:
     return replace(state, conversation=told[-1].conversation), told
 
 
+def copied(model: Path, target: Path) -> Path:
+    """The model with documents of its own and the same weights."""
+    target.mkdir()
+    for path in model.iterdir():
+        if path.suffix == ".safetensors":
+            (target / path.name).symlink_to(path)
+        else:
+            (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
 def change_json(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -185,6 +196,32 @@ def test_thinking_is_switched_by_the_template_and_not_told_again(tmp_path: Path)
         assert all(each.thinking for each in told if isinstance(each, Part))
         _, told = ask(talk, replace(state, thinking=False), "Hi")
         assert not any(each.thinking for each in told if isinstance(each, Part))
+
+
+def test_a_tokenizer_that_says_what_is_thinking_is_believed(tmp_path: Path) -> None:
+    folder = tiny("chat", tmp_path / "says")
+    region = {"open_pattern": "assistant\n", "close": "what no noise holds", "content": "text"}
+    change_json(
+        folder / "tokenizer_config.json",
+        response_template={"start_anchor": "<|im_start|>", "fields": {"thinking": region}},
+    )
+    with talking(folder) as talk:
+        _, told = ask(talk, State(talk.load(), settings=SHORT), "Hi")
+        assert isinstance(told[-1], Replied)
+        parts = [each for each in told if isinstance(each, Part)]
+        assert parts
+        assert all(each.thinking for each in parts)
+        assert (told[-1].reply.answer, told[-1].reply.finished) == ("", False)
+
+
+def test_a_stop_string_of_the_models_own_ends_a_reply(smollm2: Path, tmp_path: Path) -> None:
+    folder = copied(smollm2, tmp_path / "stops")
+    change_json(folder / "generation_config.json", stop_strings=["France"])
+    with talking(folder) as talk:
+        _, told = ask(talk, State(talk.load(), settings=SHORT), PARIS)
+        assert isinstance(told[-1], Replied)
+        assert told[-1].ended.why == "stop string"
+        assert told[-1].reply.answer == "The capital of France"
 
 
 def test_a_template_that_refuses_costs_one_question(tmp_path: Path) -> None:

@@ -212,6 +212,26 @@ def test_a_prompt_of_ones_own_is_answered_in_bfloat16(model: Path) -> None:
     assert (result.facts.new_tokens or 0) <= 12
 
 
+def test_thinking_is_parted_as_the_tokenizer_says_and_a_stop_string_ends_it(model: Path) -> None:
+    region = {"open": "The", "close": " of", "content": "text"}
+    template = {"start_anchor": "assistant\n", "fields": {"thinking": region, "content": {"content": "text"}}}
+    change_json(model / "tokenizer_config.json", response_template=template)
+    change_json(model / "generation_config.json", stop_strings=["Paris"])
+    spoken = smoke(model).spoken
+    assert spoken is not None
+    assert (spoken.thinking, spoken.answer) == ("capital", "France is Paris")
+    assert (spoken.ended, spoken.complete) == ("stop string", True)
+
+
+def test_a_template_that_refuses_to_be_told_about_thinking_is_rendered_without_a_word(model: Path) -> None:
+    path = model / "chat_template.jinja"
+    path.write_text(
+        "{% if enable_thinking is defined %}{{ raise_exception('it thinks') }}{% endif %}" + path.read_text()
+    )
+    result = smoke(model)
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+
+
 def test_a_real_gguf_file_passes(tmp_path: Path) -> None:
     (tmp_path / smollm2_gguf().name).symlink_to(smollm2_gguf())
     result = smoke(tmp_path)

@@ -29,6 +29,13 @@ CASES = {
         "",
         Reply("a", "Write </think> to close."),
     ),
+    "the thinking mentions tags of another family": (
+        "[THINK]Not </think>.[/THINK]b",
+        "",
+        Reply("Not </think>.", "b"),
+    ),
+    "the prompt opened, and the output opens another": ("[THINK]a</think>b", "<think>", Reply("[THINK]a", "b")),
+    "two closing tags that nothing opened": ("a[/THINK]b</think>c", "", Reply("a", "b</think>c")),
     "leading space": ("\n\n<think>a</think>b", "", Reply("a", "b")),
     "nothing at all": ("", "assistant\n", Reply(None, "")),
     "harmony": (
@@ -40,6 +47,11 @@ CASES = {
         "<|channel|>analysis<|message|>It is",
         "<|start|>assistant",
         Reply("It is", "", finished=False),
+    ),
+    "the channel of Gemma 4": (
+        "<|channel>thought\nIt is Paris.<channel|>Paris.",
+        "<|turn>model\n",
+        Reply("It is Paris.", "Paris."),
     ),
     "harmony, cut off while answering": (
         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Par",

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from modelfetch.chat.fragments import Fragment, Fragments
 from modelfetch.chat.protocol import RENDERING, WRITING, Ask, Began, Ended, Ready, Report, Started, TooLong, Wrote
 from modelfetch.chat.settings import Defaults
 from modelfetch.model.child.loading import LoadedModel
+from modelfetch.model.child.parting import Parting, parting_of
 from modelfetch.model.child.templates import find_template, has_thinking_switch, in_parts, render
 
 # A reply is given a fourth of what the model can read, or as much as it may be long.
@@ -65,22 +66,24 @@ class Replies:
                 report(TooLong(ask.number, len(ids), context))
                 return
             room = min(room, context - len(ids))
-        report(Began(ask.number, prompt[-PROMPT_END_CHARACTERS:], len(ids)))
+        parting = self._parting(prompt)
+        report(Began(ask.number, prompt[-PROMPT_END_CHARACTERS:], len(ids), parted=parting is not None))
         fragments = Fragments(self._decode, self._special_ids, ids)
 
-        def tell(fragment: Fragment) -> None:
-            report(Wrote(ask.number, fragment.text, fragment.special))
+        def tell(told: Iterable[Fragment]) -> None:
+            for fragment in told if parting is None else _parted(parting, told):
+                report(Wrote(ask.number, fragment.text, fragment.special, fragment.thinking))
 
-        def tell_token(token_id: int) -> None:
-            for fragment in fragments.put(token_id):
-                tell(fragment)
-
-        streamer = Streamer(tell_token)
+        streamer = Streamer(lambda token_id: tell(fragments.put(token_id)))
         started = time.perf_counter()
         self._generate(ids, ask, room, streamer, lambda: is_stopped(ask.number))
-        for fragment in fragments.finish():
-            tell(fragment)
-        report(self._ended(ask, streamer, started, room))
+        tell(fragments.finish())
+        if parting is not None:
+            for piece in parting.finish():
+                report(Wrote(ask.number, piece.text, special=False, thinking=piece.thinking))
+        times = streamer.times or [time.perf_counter()]
+        why = self._why_ended(streamer.ids, room, stopped=is_stopped(ask.number))
+        report(Ended(ask.number, why, len(streamer.ids), times[0] - started, times[-1] - times[0]))
 
     def _generate(
         self, ids: list[int], ask: Ask, room: int, streamer: Streamer, is_stopped: Callable[[], bool]
@@ -93,18 +96,28 @@ class Replies:
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
                 generation_config=configured(self._own, ask.sampling, room, self._stop_ids),
+                # Without it, a configuration with stop strings is refused.
+                tokenizer=self._tokenizer,
                 streamer=streamer,
                 stopping_criteria=transformers.StoppingCriteriaList([Stopping(is_stopped)]),
                 **self._memory.take(ids),
             )
         self._memory.keep(getattr(result, "past_key_values", None), [*ids, *streamer.ids])
 
-    def _ended(self, ask: Ask, streamer: Streamer, started: float, room: int) -> Ended:
-        ids, times = streamer.ids, streamer.times or [time.perf_counter()]
-        why = "length" if len(ids) >= room else "stop"
+    def _why_ended(self, ids: list[int], room: int, *, stopped: bool) -> str:
         if ids and ids[-1] in self._stop_ids:
-            why = "end of text"
-        return Ended(ask.number, why, len(ids), times[0] - started, times[-1] - times[0])
+            return "end of text"
+        if stopped:
+            return "stop"
+        if len(ids) >= room:
+            return "length"
+        return "stop string" if self._own.stop_strings else "time"
+
+    def _parting(self, prompt: str) -> Parting | None:
+        """What the tokenizer itself says of thinking and answer, where there is a template that it could say it of."""
+        if self._template is None:
+            return None
+        return parting_of(self._tokenizer, prompt, self._tokenizer.convert_ids_to_tokens(sorted(self._special_ids)))
 
     def _prompt(self, ask: Ask) -> str:
         """The rendered conversation; the bare question where there is no template for one.
@@ -136,6 +149,12 @@ class Replies:
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _parted(parting: Parting, fragments: Iterable[Fragment]) -> Iterator[Fragment]:
+    for fragment in fragments:
+        for piece in parting.put(fragment.text):
+            yield Fragment(piece.text, thinking=piece.thinking)
 
 
 def _ids(declared: int | list[int] | None) -> frozenset[int]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from modelfetch.model.child.parting import parting_of
 from modelfetch.model.kind import Kind
+from modelfetch.model.thinking import Reply, joined
 from modelfetch.smoketest.child.prompting import prompt_for, turn_ends
 from modelfetch.smoketest.child.report import Report
-from modelfetch.smoketest.observations import Generated, Started, TokenIds, Wrote
+from modelfetch.smoketest.observations import Generated, Prompted, Started, TokenIds, Wrote
 from modelfetch.smoketest.request import Request
 
 REPEATED_TOKENS = 8
@@ -60,7 +63,8 @@ def generate(model: Any, tokenizer: Any, request: Request, report: Report) -> No
         return
     report(Started("generate"))
     clock = TokenClock(lambda ids: report(Wrote(tokenizer.decode(ids[-TOLD_TOKENS:], skip_special_tokens=True))))
-    report(_generated(model, tokenizer, request, inputs, clock))
+    generated = _generated(model, tokenizer, request, inputs, clock)
+    report(replace(generated, parted=_parted(tokenizer, prompted, generated)))
 
 
 def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
@@ -71,15 +75,24 @@ def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
     return highest < rows
 
 
+def _parted(tokenizer: Any, prompted: Prompted, generated: Generated) -> Reply | None:
+    """Thinking and answer, where the tokenizer says itself which is which."""
+    if not prompted.chat or prompted.rendered is None:
+        return None
+    parting = parting_of(tokenizer, prompted.rendered, generated.special_tokens)
+    return joined([*parting.put(generated.text), *parting.finish()]) if parting else None
+
+
 def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, Any], clock: TokenClock) -> Generated:
     started = time.perf_counter()
-    result = _write(model, inputs, request, request.max_new_tokens, clock)
+    # Without the tokenizer, a configuration with stop strings is refused.
+    options = {**inputs, "tokenizer": tokenizer, "max_time": request.generation_limit_s}
+    result = _write(model, options, request.max_new_tokens, clock)
     ids, times = clock.ids, clock.times or [time.perf_counter()]
     again = TokenClock()
     # One more than is compared: some models are made to end at the last token they may write.
-    _write(model, inputs, request, min(REPEATED_TOKENS + 1, request.max_new_tokens), again)
+    _write(model, options, min(REPEATED_TOKENS + 1, request.max_new_tokens), again)
     ends = turn_ends(request, tokenizer)
-    stops = _stop_ids(model)
     special_ids = set(tokenizer.all_special_ids)
     blank_ids = special_ids
     if request.exercise.kind is Kind.SEQ2SEQ:
@@ -93,7 +106,7 @@ def _generated(model: Any, tokenizer: Any, request: Request, inputs: dict[str, A
         special_tokens=tuple(tokenizer.convert_ids_to_tokens(sorted(special_ids & set(ids)))),
         only_special=not readable.strip(),
         turn_end_inside=None if inside is None else ends[inside],
-        ended=_why_ended(ids, stops, request.max_new_tokens),
+        ended=_why_ended(model, tokenizer, ids, request.max_new_tokens),
         prompt_tokens=int(inputs["input_ids"].shape[1]),
         first_token_s=times[0] - started,
         decode_s=times[-1] - times[0],
@@ -108,12 +121,11 @@ def _same_beginning(ids: list[int], again: list[int]) -> bool:
     return ids[:common] == again[:common]
 
 
-def _write(model: Any, inputs: dict[str, Any], request: Request, max_new_tokens: int, clock: TokenClock) -> Any:
+def _write(model: Any, options: dict[str, Any], max_new_tokens: int, clock: TokenClock) -> Any:
     with torch.inference_mode():
         return model.generate(
-            **inputs,
+            **options,
             max_new_tokens=max_new_tokens,
-            max_time=request.generation_limit_s,
             do_sample=False,
             num_beams=1,
             streamer=clock,
@@ -130,7 +142,11 @@ def _stop_ids(model: Any) -> set[int]:
     return {stop} if isinstance(stop, int) else set(stop)
 
 
-def _why_ended(ids: list[int], stops: set[int], max_new_tokens: int) -> str:
-    if ids and ids[-1] in stops:
+def _why_ended(model: Any, tokenizer: Any, ids: list[int], max_new_tokens: int) -> str:
+    if ids and ids[-1] in _stop_ids(model):
         return "end of text"
+    strings = model.generation_config.stop_strings or []
+    text = tokenizer.decode(ids)
+    if any(each in text for each in ([strings] if isinstance(strings, str) else strings)):
+        return "stop string"
     return "length" if len(ids) >= max_new_tokens else "time"

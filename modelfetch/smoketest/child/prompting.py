@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from modelfetch.model.child.templates import find_template, in_parts, render
@@ -52,13 +53,16 @@ def spans(tokenizer: Any) -> bool:
 
 
 def _render(tokenizer: Any, template: str, text: str) -> tuple[str | None, str | None]:
-    """The rendered prompt, or why there is none. Some templates want a message's content in parts."""
+    """The rendered prompt, or why there is none.
+
+    Without thinking, a few tokens are enough for an answer; but some templates refuse to be told so, and some want a
+    message's content in parts.
+    """
     error = "the text of the message is not in the rendered prompt"
     plain = [{"role": "user", "content": text}]
-    for messages in (plain, in_parts(plain)):
+    for thinking, messages in product((False, None), (plain, in_parts(plain))):
         try:
-            # Without thinking, a few tokens are enough for an answer.
-            rendered = render(tokenizer, template, messages, thinking=False)
+            rendered = render(tokenizer, template, messages, thinking=thinking)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"[:500]
             continue
