@@ -25,6 +25,7 @@ TINY_KINDS = (
     "embedding",
     "classifier",
     "reranker",
+    "judge",
     "tokens",
     "question",
     "vision",

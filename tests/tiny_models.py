@@ -142,6 +142,18 @@ def reranker(target: Path) -> None:
     _bert("BertForSequenceClassification", target, num_labels=1, sentence_transformers={"version": "5.0.0"})
 
 
+def judge(target: Path) -> None:
+    """A language model that ranks, as sentence-transformers is told of one."""
+    chat(target)
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_LogitScore", "type": "…cross_encoder.modules.logit_score.LogitScore"},
+    ]
+    (target / "modules.json").write_text(json.dumps(modules))
+    (target / "1_LogitScore").mkdir()
+    (target / "1_LogitScore/config.json").write_text(json.dumps({"true_token_id": 90, "false_token_id": 79}))
+
+
 def tokens(target: Path) -> None:
     _bert("BertForTokenClassification", target, num_labels=5)
 
@@ -205,7 +217,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
         chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier, reranker,
-        tokens, question, vision, image_classifier, speech, speech_by_letters, speaker,
+        judge, tokens, question, vision, image_classifier, speech, speech_by_letters, speaker,
     )
 }  # fmt: skip
 

@@ -6,24 +6,18 @@ Believes no file's size and runs nothing. What cannot be read is a problem in th
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modelfetch.model.card import CARDS, MAX_CARD_BYTES, front_matter
 from modelfetch.model.contents import BrokenFile, ModelFolder
 from modelfetch.model.headers import what_it_is_instead
 
 # The longest tokenizer.json known has 34 MB.
 MAX_TOKENIZER_BYTES = 48 << 20
 MAX_TEMPLATE_BYTES = 1 << 20
-MAX_CARD_BYTES = 1 << 16
-
-_FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*\r?(?:\n|\Z)", re.DOTALL)
-_CARDS = ("README.md", "readme.md")
 
 
 @dataclass(frozen=True)
@@ -89,17 +83,15 @@ class _Reader:
 
     def card(self) -> Mapping[str, Any]:
         """The front matter of the model card. Longer cards are read to their limit: the front matter comes first."""
-        name = next((name for name in _CARDS if name in self._folder.files), None)
+        name = next((name for name in CARDS if name in self._folder.files), None)
         data = self._start(name, MAX_CARD_BYTES) if name else None
-        matter = _FRONT_MATTER.match(data.decode("utf-8", "replace")) if data else None
-        if name is None or matter is None:
+        if name is None or data is None:
             return {}
         try:
-            document = yaml.safe_load(matter.group(1))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            self._note(name, f"its front matter is not YAML: {str(error).splitlines()[0]}")
+            return front_matter(data)
+        except ValueError as error:
+            self._note(name, str(error))
             return {}
-        return document if isinstance(document, dict) else {}
 
     def templates(self) -> list[Template]:
         """Every chat template, the one that transformers would use first."""

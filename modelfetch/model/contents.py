@@ -13,6 +13,7 @@ from modelfetch.model.pickles import PickleScan
 
 INDEX = "model.safetensors.index.json"
 POOLING = "_Pooling/config.json"
+LOGIT_SCORE = "_LogitScore/config.json"
 # What transformers loads. Other `.bin` files, OpenVINO's for one, are not pickles.
 PICKLE = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 
@@ -46,7 +47,9 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What is in the folder. `documents` are the JSON files that were read, by name; `name` is the model's own."""
+    """What is in the folder. `documents` are the JSON files that were read, by name; `name` is the model's own,
+    `card` the front matter of its card.
+    """
 
     name: str
     files: Mapping[str, int]
@@ -56,6 +59,7 @@ class ModelFolder:
     pickle_scans: Mapping[str, PickleScan] = field(default_factory=dict)
     code: tuple[CodeFile, ...] = ()
     broken: tuple[BrokenFile, ...] = ()
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self, name: str) -> Mapping[str, Any]:
         """The JSON object in the file `name`; empty where there is none."""

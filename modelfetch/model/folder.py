@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelfetch.errors import NotFoundError
-from modelfetch.model.contents import INDEX, PICKLE, POOLING, BrokenFile, CodeFile, ModelFolder
+from modelfetch.model.card import CARDS, MAX_CARD_BYTES, front_matter
+from modelfetch.model.contents import INDEX, LOGIT_SCORE, PICKLE, POOLING, BrokenFile, CodeFile, ModelFolder
 from modelfetch.model.gguf import GgufHeader, read_gguf
 from modelfetch.model.headers import BrokenHeader, Tensor, read_safetensors, what_it_is_instead
 from modelfetch.model.pickles import PickleScan, scan_pickle
@@ -36,6 +37,9 @@ _JSON = {
     INDEX,
 }
 
+# How sentence-transformers is told what comes after the transformer.
+_MODULES = (POOLING, LOGIT_SCORE)
+
 Header = TypeVar("Header")
 
 
@@ -51,7 +55,7 @@ def read_folder(folder: Path, name: str) -> ModelFolder:
     if not files:
         raise NotFoundError(f"`{folder}` is empty", hint="modelfetch pull OWNER/NAME --local-dir DIR fills a folder")
     reader = _Reader(folder, files)
-    documents = {path: reader.json(path) for path in files if path in _JSON or path.endswith(POOLING)}
+    documents = {path: reader.json(path) for path in files if path in _JSON or path.endswith(_MODULES)}
     safetensors: dict[str, tuple[Tensor, ...]] = {}
     ggufs: dict[str, GgufHeader] = {}
     pickles: dict[str, PickleScan] = {}
@@ -64,7 +68,7 @@ def read_folder(folder: Path, name: str) -> ModelFolder:
             pickles[path] = scan
     reader.check_index(documents.get(INDEX), safetensors)
     code = tuple(_read_code(folder, path) for path, size in files.items() if path.endswith(".py") and size >= 0)
-    return ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, tuple(reader.broken))
+    return ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, tuple(reader.broken), reader.card())
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:
@@ -97,6 +101,14 @@ class _Reader:
             self._note(path, problem)
             return None
         return document
+
+    def card(self) -> Mapping[str, Any]:
+        """The front matter of the card. What is wrong with it breaks no model."""
+        path = next((path for path in CARDS if path in self._files), None)
+        try:
+            return front_matter(self._start(path, MAX_CARD_BYTES)) if path else {}
+        except ValueError:
+            return {}
 
     def header(self, path: str, read: Callable[[Path], Header]) -> Header | None:
         if self._files[path] < 0:

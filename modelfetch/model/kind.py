@@ -15,6 +15,7 @@ from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
 from modelfetch.model.headers import RECAST_DTYPES, Tensor
 from modelfetch.model.lacking import foreign_config, instead_of_config, lacking_ears, lacking_weights, lacking_words
 from modelfetch.model.quantisation import method_of, refusal
+from modelfetch.model.rankers import Judge, is_ranker, judge_of
 from modelfetch.model.sizes import sizes_of_config, sizes_of_gguf
 from modelfetch.model.tables import Tables
 
@@ -29,13 +30,13 @@ ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 INSTRUCT_NAME = re.compile(r"instruct|chat|(^|[-_/.])it([-_/.]|$)", re.IGNORECASE)
-_RANKER = re.compile(r"rerank|cross-?encoder", re.IGNORECASE)
 
 
 class Kind(StrEnum):
     """What a model is for, as far as exercising it goes. The value is what people read."""
 
     CHAT = "chat model"
+    JUDGE = "reranker that says yes or no"
     BASE = "base language model"
     VISION = "vision-language model (text only)"
     SEQ2SEQ = "encoder-decoder"
@@ -72,6 +73,7 @@ _TABLES = {
 _SPEAKERS = ("TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM")
 _AUTO_CLASSES = {
     Kind.CHAT: "AutoModelForCausalLM",
+    Kind.JUDGE: "AutoModelForCausalLM",
     Kind.BASE: "AutoModelForCausalLM",
     Kind.VISION: "AutoModelForImageTextToText",
     Kind.SEQ2SEQ: "AutoModelForSeq2SeqLM",
@@ -104,6 +106,7 @@ class Exercise:
     quantisation: str | None = None
     remote_code: bool = False
     ranker: bool = False
+    judge: Judge | None = None
     instruct_name: bool = False
     pooling: str | None = None
     loss_excuse: str | None = None
@@ -206,6 +209,8 @@ def _refine(kind: Kind | None, folder: ModelFolder) -> Kind | None:
     """Tell apart what one table holds together, by the files beside the configuration."""
     if kind in {Kind.BASE, Kind.MASKED, Kind.ENCODER} and pooling_of(folder) is not None:
         return Kind.EMBEDDING
+    if kind in {Kind.BASE, Kind.VISION} and judge_of(folder):
+        return Kind.JUDGE
     if kind is Kind.BASE and has_chat_template(folder):
         return Kind.CHAT
     return kind
@@ -235,7 +240,7 @@ def pooling_of(folder: ModelFolder) -> str | None:
 def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
     auto_map = folder.config.get("auto_map")
     names = auto_map if isinstance(auto_map, dict) else {}
-    # Two kinds share a class; the later, BASE, is the one to be refined.
+    # Three kinds share a class; the last, BASE, is the one to be refined.
     kinds = {auto: kind for kind, auto in _AUTO_CLASSES.items()}
     auto = next((auto for auto in kinds if auto in names), None)
     return auto, _refine(kinds[auto], folder) if auto else None
@@ -290,7 +295,8 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         weights="safetensors" if folder.safetensors else "pickle",
         quantisation=method,
         remote_code=remote_code,
-        ranker=_is_ranker(folder),
+        ranker=is_ranker(folder),
+        judge=judge_of(folder) if kind is Kind.JUDGE else None,
         instruct_name=bool(INSTRUCT_NAME.search(folder.name)),
         pooling=pooling_of(folder),
         loss_excuse="it may write another language than English" if model_type in TRANSLATORS else None,
@@ -317,13 +323,3 @@ def loaded_files(folder: ModelFolder) -> list[str]:
     if isinstance(index, dict):
         return sorted({str(shard) for shard in index.values()} & folder.files.keys())
     return [path for path in folder.safetensors if "/" not in path] or folder.pickles
-
-
-def _is_ranker(folder: ModelFolder) -> bool:
-    sentence = folder.document("config_sentence_transformers.json").get("model_type")
-    named = str(folder.config.get("_name_or_path", ""))
-    return (
-        sentence == "CrossEncoder"
-        or "sentence_transformers" in folder.config
-        or bool(_RANKER.search(f"{folder.name} {named}"))
-    )

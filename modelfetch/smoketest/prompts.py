@@ -22,6 +22,9 @@ RELEVANT = (
     "To bake bread, mix flour, water, salt and yeast, let the dough rise, then bake it in a hot oven for 35 minutes."
 )
 IRRELEVANT = "The football match was postponed because of heavy rain in the northern part of the country."
+# How a language model that ranks is asked: the first where it has a chat template, both in one where it has none.
+RANKING_TASK = 'Decide whether the document answers the query. Say only "yes" or "no".'
+RANKING_PAIR = "<Query>: {query}\n<Document>: {document}"
 
 QUESTION = "Where does Maria work?"
 CONTEXT = "Maria lives in a small village near the coast. She works in a bakery on the market square."

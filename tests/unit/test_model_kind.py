@@ -123,6 +123,14 @@ KINDS = {
         folder(bert("BertForMaskedLM"), documents={"modules.json": [], "1_SpladePooling/config.json": {}}),
         Kind.MASKED,
     ),
+    "a ranker by the tokens that it says": (
+        folder(
+            llama(), documents={"modules.json": [], "1_LogitScore/config.json": {}}, files={"chat_template.jinja": 1}
+        ),
+        Kind.JUDGE,
+    ),
+    "a ranker by its card": (folder(llama(), card={"pipeline_tag": "text-ranking"}), Kind.JUDGE),
+    "a ranker by its name": (folder(llama(), name="Qwen/Qwen3-Reranker-0.6B"), Kind.JUDGE),
     "no architecture is named": (folder({"model_type": "bert"}), Kind.ENCODER),
 }
 

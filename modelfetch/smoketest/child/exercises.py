@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelfetch.model.kind import GENERATES, Kind
-from modelfetch.smoketest.child import heads, senses
+from modelfetch.smoketest.child import heads, judging, senses
 from modelfetch.smoketest.child.generation import generate
 from modelfetch.smoketest.child.prediction import predict
 from modelfetch.smoketest.child.report import Report
@@ -21,6 +21,8 @@ def exercise(model: Any, tokenizer: Any, request: Request, report: Report) -> No
         generate(model, tokenizer, request, report)
     elif kind is Kind.EMBEDDING:
         heads.embed(model, tokenizer, request, report)
+    elif kind is Kind.JUDGE:
+        judging.judge(model, tokenizer, request, report)
     elif kind is Kind.CLASSIFIER:
         heads.classify(model, tokenizer, request, report)
     elif kind is Kind.SPEECH:

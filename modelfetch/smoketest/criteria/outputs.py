@@ -76,12 +76,15 @@ def embeddings(case: Case) -> Iterator[Finding]:
 def ranking(case: Case) -> Iterator[Finding]:
     ranked = case.last(Ranked)
     if ranked and ranked.ranker and not case.allow_random and ranked.relevant <= ranked.irrelevant:
+        title = "a foreign document scores above the one that answers the question"
+        if not ranked.certain:
+            title += "; how this model wants to be asked is not in its files, and was guessed"
         yield Finding(
             "ranking",
-            Severity.FAIL,
-            "a foreign document scores above the one that answers the question",
+            Severity.FAIL if ranked.certain else Severity.WARN,
+            title,
             {"relevant": f"{ranked.relevant:.3f}", "irrelevant": f"{ranked.irrelevant:.3f}"},
-            case.repair,
+            case.repair if ranked.certain else "ask it as its card says, and compare",
         )
 
 
