@@ -37,7 +37,7 @@ from modelfetch.processes import Group, Streams, signal_of
 CHILD = "modelfetch.inspection.child"
 MAX_ANSWER_BYTES = 64 << 20
 # Kinds that give each token a probability, or each text a vector.
-PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
+PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.JUDGE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
 POOLINGS = frozenset({"mean", "cls", "max", "lasttoken"})
 # A package that is not installed is a matter of this machine, anything else of what was asked for.
 _LACKS_PACKAGE = frozenset({"gguf", "quantisation-backend"})

@@ -17,7 +17,7 @@ from modelfetch.model.kind import Exercise, Kind
 from modelfetch.model.placement import DoesNotFit, NoDevice, Placed, Wish
 from modelfetch.units import format_bytes
 
-_READS_FORWARD = frozenset({Kind.CHAT, Kind.BASE, Kind.VISION})
+_READS_FORWARD = frozenset({Kind.CHAT, Kind.BASE, Kind.JUDGE, Kind.VISION})
 
 
 class Asked:
