@@ -2,7 +2,7 @@
 
 - It needs no network and no script, and its policy allows neither.
 - Every text from outside is escaped: a model may be named, or write, whatever it likes.
-- It names no token, no user and no home folder.
+- It names no token, no user, no home folder, and of a model's folder only its own name.
 """
 
 from __future__ import annotations
@@ -51,14 +51,16 @@ def render_page(
     results: Sequence[SmokeResult], unchanged: Mapping[str, Mapping[str, Any]], made_at: datetime, author: Author
 ) -> str:
     """The whole page. `unchanged` are kept results that were not run again, by the model's name."""
-    return "\n".join(_Page(author).lines(results, unchanged, made_at)) + "\n"
+    return "\n".join(_Page(author, results).lines(results, unchanged, made_at)) + "\n"
 
 
 class _Page:
     """Writes with one author's names hidden."""
 
-    def __init__(self, author: Author) -> None:
+    def __init__(self, author: Author, results: Sequence[SmokeResult]) -> None:
         self._author = author
+        folders = {result.subject.folder.rstrip("/") for result in results} - {""}
+        self._folders = sorted(folders, key=len, reverse=True)
 
     def lines(
         self, results: Sequence[SmokeResult], unchanged: Mapping[str, Mapping[str, Any]], made_at: datetime
@@ -80,6 +82,8 @@ class _Page:
         yield "</main>\n</body>\n</html>"
 
     def _text(self, text: str) -> str:
+        for folder in self._folders:
+            text = text.replace(folder, folder.rpartition("/")[2])
         return escape(printable(self._author.hide(text)))
 
     def _title(self, results: Sequence[SmokeResult]) -> str:
@@ -156,8 +160,8 @@ class _Page:
 
 def _pictures(result: SmokeResult) -> Iterator[str]:
     if bars := pictures.times(result):
-        yield f"<h3>Time</h3>\n{pictures.in_a_row(bars, 'what the time was spent on')}"
+        yield f"<h3>Time</h3>\n{pictures.of_a_whole(bars)}"
     if bars := pictures.memory(result):
-        yield f"<h3>Memory</h3>\n{pictures.one_below_another(bars, 'memory reckoned, used and free')}"
+        yield f"<h3>Memory</h3>\n{pictures.compared(bars)}"
     if bars := pictures.losses(result):
-        yield f"<h3>Loss on plain English</h3>\n{pictures.one_below_another(bars, 'loss beside that of guessing')}"
+        yield f"<h3>Loss on plain English</h3>\n{pictures.compared(bars)}"

@@ -1,6 +1,6 @@
-"""Numbers of a smoke test as pictures: bars of SVG with a key in words. Decides only.
+"""Numbers of a smoke test as pictures: a bar of SVG between its name and its number. Decides only.
 
-- A picture says nothing that its key does not say as well.
+- A bar says nothing that the words beside it do not say: it needs no colours, and who cannot see it misses nothing.
 - It holds numbers and our own words alone: nothing that a model or a file could have named.
 """
 
@@ -16,7 +16,7 @@ from modelfetch.units import format_bytes
 if TYPE_CHECKING:
     from modelfetch.smoketest import SmokeResult
 
-_WIDTH, _HEIGHT, _GAP = 600, 18, 6
+_WIDTH, _HEIGHT = 600, 14
 
 
 @dataclass(frozen=True)
@@ -71,36 +71,23 @@ def losses(result: SmokeResult) -> list[Bar]:
     ]
 
 
-def in_a_row(bars: Sequence[Bar], name: str) -> str:
-    """Parts of a whole, one after another."""
-    whole = sum(bar.value for bar in bars) or 1.0
-    parts, left = [], 0.0
-    for number, bar in enumerate(bars, 1):
-        width = bar.value / whole * _WIDTH
-        parts.append(f'<rect class="c{number}" x="{left:.1f}" y="0" width="{width:.1f}" height="{_HEIGHT}"/>')
-        left += width
-    return _svg(parts, _HEIGHT, name) + _key(bars)
+def of_a_whole(bars: Sequence[Bar]) -> str:
+    """Parts of one thing, each as long as its share."""
+    return _drawn(bars, sum(bar.value for bar in bars))
 
 
-def one_below_another(bars: Sequence[Bar], name: str) -> str:
-    """Numbers to be compared, each from the left edge."""
-    largest = max((bar.value for bar in bars), default=0.0) or 1.0
-    parts = []
-    for number, bar in enumerate(bars, 1):
-        top, width = (number - 1) * (_HEIGHT + _GAP), max(1.0, bar.value / largest * _WIDTH)
-        parts.append(f'<rect class="back" x="0" y="{top}" width="{_WIDTH}" height="{_HEIGHT}"/>')
-        parts.append(f'<rect class="c{number}" x="0" y="{top}" width="{width:.1f}" height="{_HEIGHT}"/>')
-    return _svg(parts, len(bars) * (_HEIGHT + _GAP) - _GAP, name) + _key(bars)
+def compared(bars: Sequence[Bar]) -> str:
+    """Numbers to be compared, the largest over the whole width."""
+    return _drawn(bars, max((bar.value for bar in bars), default=0.0))
 
 
-def _svg(parts: Sequence[str], height: int, name: str) -> str:
-    """As wide as the page and as high as said: bars may be stretched along, not across."""
-    shape = f'viewBox="0 0 {_WIDTH} {height}" height="{height}" preserveAspectRatio="none"'
-    return f'<svg {shape} role="img" aria-label="{name}">{"".join(parts)}</svg>'
+def _drawn(bars: Sequence[Bar], whole: float) -> str:
+    rows = (f"<dt>{bar.label}</dt><dd>{_svg(bar.value / (whole or 1.0))}</dd><dd>{bar.shown}</dd>" for bar in bars)
+    return f'<dl class="bars">{"".join(rows)}</dl>'
 
 
-def _key(bars: Sequence[Bar]) -> str:
-    entries = (
-        f'<li><i class="c{number}"></i>{bar.label}: <b>{bar.shown}</b></li>' for number, bar in enumerate(bars, 1)
-    )
-    return f'<ul class="key">{"".join(entries)}</ul>'
+def _svg(share: float) -> str:
+    """As wide as there is room and as high as said: it may be stretched along, not across."""
+    shape = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" height="{_HEIGHT}" preserveAspectRatio="none" aria-hidden="true"'
+    bar = f'<rect class="bar" x="0" y="0" width="{max(1.0, share * _WIDTH):.1f}" height="{_HEIGHT}"/>'
+    return f'<svg {shape}><rect class="back" x="0" y="0" width="{_WIDTH}" height="{_HEIGHT}"/>{bar}</svg>'

@@ -125,10 +125,9 @@ def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.load_s is None and facts.parameters is not None:
         yield "made for", f"{facts.parameters / 1e6:,.1f} M parameters ({facts.class_name}), by the headers alone"
     if facts.load_s is not None and facts.parameters is not None:
-        yield (
-            "loaded",
-            f"in {format_duration(facts.load_s)}, {facts.parameters / 1e6:,.1f} M parameters ({facts.class_name})",
-        )
+        attention = f", {facts.attention} attention" if facts.attention else ""
+        what = f"{facts.parameters / 1e6:,.1f} M parameters ({facts.class_name}{attention})"
+        yield "loaded", f"in {format_duration(facts.load_s)}, {what}"
     if facts.peak_process_bytes is not None:
         gpu = f", {format_bytes(facts.peak_gpu_bytes)} on the GPU" if facts.peak_gpu_bytes is not None else ""
         yield "memory", f"{format_bytes(facts.peak_process_bytes)} at most{gpu}"
@@ -146,7 +145,7 @@ def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
 def _speeds(facts: Facts) -> Iterator[str]:
     yield f"first token after {facts.first_token_s:.2f} s"
     if facts.prefill_tokens_per_s is not None:
-        yield f"reads {facts.prefill_tokens_per_s:.0f} tokens/s"
+        yield f"reads the prompt's {facts.prompt_tokens} tokens at {facts.prefill_tokens_per_s:.0f} tokens/s"
     if facts.decode_tokens_per_s is not None:
         yield f"writes {facts.decode_tokens_per_s:.1f} tokens/s"
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #60676e; --paper: #ffffff; --card: #f5f6f8; --line: #d9dde2;
-  --pass: #1a7f46; --warn: #9a6700; --fail: #c0322b; --skip: #57606a; --one: #3b6fb5; --two: #7a9fd0; --three: #c98a2b;
-  --four: #9aa3ad; --five: #c9ced4; }
+  --pass: #1a7f46; --warn: #9a6700; --fail: #c0322b; --skip: #57606a; --bar: #3b6fb5; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e7ea; --dim: #9aa3ab; --paper: #14171a; --card: #1d2125;
-  --line: #343a40; --pass: #4cc381; --warn: #e0b040; --fail: #ff7b72; --skip: #9aa3ab; --one: #6ea3ea; --two: #44648f;
-  --three: #e0a04a; --four: #6b747d; --five: #454d55; } }
+  --line: #343a40; --pass: #4cc381; --warn: #e0b040; --fail: #ff7b72; --skip: #9aa3ab; --bar: #6ea3ea; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 3rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.4rem; margin: 0; }
 h2 { font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; }
 h3 { font-size: .8rem; letter-spacing: .05em; text-transform: uppercase; color: var(--dim); margin: 1.5rem 0 .4rem; }
-p { margin: .3rem 0; }
+p { margin: .3rem 0; overflow-wrap: anywhere; }
 .dim { color: var(--dim); }
 article { border: 1px solid var(--line); border-top: 4px solid var(--skip); border-radius: 6px; padding: 1rem 1.2rem;
   margin-top: 1.5rem; }
@@ -35,13 +33,14 @@ details summary { cursor: pointer; color: var(--dim); }
 dl { display: grid; grid-template-columns: 9rem 1fr; gap: .15rem 1rem; margin: .3rem 0; }
 dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; border-radius: 3px; }
+.bars { grid-template-columns: 13rem 1fr 5.5rem; align-items: center; }
+.bars dd:nth-of-type(even) { text-align: right; font-variant-numeric: tabular-nums; }
+.bar { fill: var(--bar); }
+.back { fill: var(--line); fill-opacity: .45; }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .4rem 0 0;
   font-size: .9rem; }
-.key i { display: inline-block; width: .75rem; height: .75rem; border-radius: 2px; margin-right: .4rem; }
-.c1 { fill: var(--one); background: var(--one); } .c2 { fill: var(--two); background: var(--two); }
-.c3 { fill: var(--three); background: var(--three); } .c4 { fill: var(--four); background: var(--four); }
-.c5 { fill: var(--five); background: var(--five); }
-.back { fill: var(--card); }
 @media (max-width: 34rem) { body { padding: 1rem .6rem 2rem; } article { padding: .8rem; }
-  dl { grid-template-columns: 5.5rem 1fr; gap: .15rem .6rem; font-size: .93rem; } }
+  dl { grid-template-columns: 5.5rem 1fr; gap: .15rem .6rem; font-size: .93rem; }
+  .bars { grid-template-columns: 8rem 1fr 4.5rem; } }
+@media print { body { max-width: none; padding: 0; } }
 """

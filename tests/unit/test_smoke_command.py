@@ -164,7 +164,9 @@ def test_a_report_begins_with_the_verdict_and_parts_thinking_from_the_answer() -
     assert "  answer    Paris." in lines
     assert "  ended by  end of text, after 8 tokens" in lines
     assert "  device    CPU: this torch was built without CUDA (a CPU)" in lines
-    assert "  speed     first token after 0.20 s, reads 210 tokens/s, writes 17.5 tokens/s" in lines
+    read = "reads the prompt's 42 tokens at 210 tokens/s"
+    assert f"  speed     first token after 0.20 s, {read}, writes 17.5 tokens/s" in lines
+    assert "  loaded    in 0.5 s, 134.5 M parameters (LlamaForCausalLM, sdpa attention)" in lines
 
 
 def test_thinking_that_was_cut_off_is_no_empty_answer() -> None:

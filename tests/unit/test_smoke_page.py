@@ -25,7 +25,7 @@ MADE_AT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[2J"
 KNOWN_TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "article", "section", "h1", "h2", "h3", "p",
-    "span", "code", "b", "pre", "details", "summary", "dl", "dt", "dd", "ul", "li", "i", "svg", "rect",
+    "span", "code", "b", "pre", "details", "summary", "dl", "dt", "dd", "ul", "li", "svg", "rect",
 }  # fmt: skip
 
 
@@ -67,16 +67,21 @@ def test_a_page_shows_verdict_conversation_and_numbers() -> None:
         '<h3>Thought</h3>\n<pre class="thinking">It is Paris.</pre>',
         "<h3>Answered</h3>\n<pre>Paris.</pre>",
         "ended by end of text, after 8 tokens",
-        "reckoned before loading: <b>1.0 GB</b>",
-        "free before: <b>8.0 GB</b>",
-        "used at most by the process: <b>1.1 GB</b>",
-        "guessing: <b>10.80</b>",
         "torch <b>2.13.0+cpu</b>",
         "2026-11-22 10:00 UTC",
     ):
         assert text in shown
-    # Five parts of the time, three sizes and two losses; each of the latter on a bar of its own.
-    assert shown.count("<rect") == 5 + 2 * 3 + 2 * 2
+
+
+def test_a_number_stands_in_words_on_both_sides_of_its_bar() -> None:
+    shown = page(placed_with_sum())
+    bars = re.findall(r"<dt>([^<]*)</dt><dd><svg [^>]*aria-hidden=.true.>.*?</svg></dd><dd>([^<]*)</dd>", shown)
+    assert [label for label, _ in bars] == [
+        *("imports", "loading", "first token", "writing", "checks and the rest"),
+        *("reckoned before loading", "used at most by the process", "free before", "this model", "guessing"),
+    ]
+    assert {number for _, number in bars} >= {"3.0 s", "1.0 GB", "8.0 GB", "1.1 GB", "10.80"}
+    assert shown.count('class="bar"') == len(bars), "one look for all: what a bar is, its name says"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -132,6 +137,15 @@ def test_a_plain_folder_is_named_without_its_place() -> None:
     assert "Smoke test of my-model: PASS" in shown
     assert "/data/people" not in shown
     assert "proven by nothing" in shown
+
+
+@pytest.mark.parametrize("commit", [None, "0" * 40])
+def test_a_failure_does_not_tell_where_the_model_lies(commit: str | None) -> None:
+    subject = Subject("owner/name", "/data/people/my-model", commit)
+    log = "File /data/people/my-model/config.json is cut short"
+    shown = page(make_result(subject, (*CHAT[:5], replace(CHAT[-1], exit_status=3, log=log))))  # type: ignore[arg-type]  # the end
+    assert "File my-model/config.json is cut short" in shown
+    assert "/data/people" not in shown
 
 
 def test_numbers_that_are_none_draw_no_picture() -> None:
