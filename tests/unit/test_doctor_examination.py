@@ -100,7 +100,7 @@ def test_a_probe_that_raises_is_told_once_and_names_the_checks_that_it_costs(
     assert [(finding.name, finding.severity) for finding in findings] == [("processors", Severity.CRASHED)]
     assert findings[0].title == (
         "limit facts could not be read (RuntimeError: no such luck), "
-        "so these checks are left out: processors, memory, shared-memory, temporary, open-files"
+        "so these checks are left out: processors, memory, shared-memory, temporary, open-files, locked-memory"
     )
 
 

@@ -20,6 +20,7 @@ from modelfetch.diagnosis.checks import (
     torch,
 )
 from modelfetch.diagnosis.checks.check import Check
+from modelfetch.diagnosis.probes.addresses import AddressFacts
 from modelfetch.diagnosis.probes.endpoints import EndpointFacts
 from modelfetch.diagnosis.probes.index_answers import IndexAnswers
 from modelfetch.diagnosis.probes.native import TrialFacts
@@ -60,7 +61,7 @@ def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, .
             facts={"expected": "a group (" + ", ".join(groups) + "), a check, or a finding"},
             hint="modelfetch doctor --list",
         )
-    left_out: set[type] = {EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
+    left_out: set[type] = {AddressFacts, EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
     # A trial that is asked for by name is wanted.
     left_out |= set() if deep or wanted else {TrialFacts}
     return tuple(

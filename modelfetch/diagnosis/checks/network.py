@@ -2,6 +2,7 @@
 
 - An endpoint that does not answer is information while another of its hub does, a warning otherwise, and an error when
   none at all answers.
+- IPv6 that is announced and silent is a warning; one that is refused at once costs nothing and is none.
 - The clock is wrong only when every endpoint says so: a single server may be the one that is wrong.
 """
 
@@ -13,6 +14,7 @@ from modelfetch.config.values import Settings
 from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
+from modelfetch.diagnosis.probes.addresses import AddressFacts
 from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
 from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts
 from modelfetch.planning.retry import Kind
@@ -182,6 +184,29 @@ def check_clock(facts: Facts) -> list[Finding]:
     ]
 
 
+def check_addresses(facts: Facts) -> list[Finding]:
+    silent = [each.host for each in facts[AddressFacts].hosts if each.by_ipv4 and each.ipv6_is_silent]
+    if not silent:
+        return [well("addresses", "no address is silent")]
+    who = f"{silent[0]} has" if len(silent) == 1 else f"{silent[0]} and {len(silent) - 1} more have"
+    return [
+        Finding(
+            "net.ipv6",
+            Severity.WARNING,
+            f"{who} IPv6 addresses, and IPv6 leads nowhere from here",
+            {"hosts": silent},
+            effect="new connections wait for seconds",
+            rank=Rank.NETWORK,
+            advice="modelfetch waits once for each command; other tools for each connection. This puts IPv4 first.",
+            fix=(
+                "echo 'precedence ::ffff:0:0/96 100' | sudo tee -a /etc/gai.conf",
+                "sudo sysctl -w net.ipv6.conf.all.disable_ipv6=1",
+            ),
+            verify="modelfetch doctor addresses",
+        )
+    ]
+
+
 CHECKS = (
     Check(
         "endpoints",
@@ -192,5 +217,13 @@ CHECKS = (
         check_endpoints,
     ),
     Check("clock", "network", "the clock, against the endpoints'", (EndpointFacts,), ("net.clock",), check_clock),
+    Check(
+        "addresses",
+        "network",
+        "whether IPv6 works where it is announced",
+        (AddressFacts,),
+        ("net.ipv6",),
+        check_addresses,
+    ),
     Check("token", "network", "whether each hub knows its token", (TokenFacts,), ("id.token-invalid",), check_token),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelfetch.diagnosis.facts import Probe
+from modelfetch.diagnosis.probes.addresses import ADDRESS_LIMIT_S, AddressFacts, read_addresses
 from modelfetch.diagnosis.probes.caches import CACHES_LIMIT_S, CacheFacts, QueueFacts, read_caches, read_queue
 from modelfetch.diagnosis.probes.credentials import CredentialFacts, read_credentials
 from modelfetch.diagnosis.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
@@ -49,6 +50,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(CudaFacts, read_cuda, NATIVE_LIMIT_S + _GRACE_S),
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S, _HTTP),
+    Probe(AddressFacts, read_addresses, ADDRESS_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexFacts, read_indexes),
     Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HUBS),
