@@ -66,8 +66,41 @@ def faults(findings: dict[str, Finding]) -> set[str]:
 def test_a_model_that_what_is_installed_can_run_is_well(fake: FakeMachine) -> None:
     stored(fake, LLAMA)
     findings = found(fake, "models")
-    assert findings["models"].title == "1 of 1 models in the store can be run as they are"
+    assert findings["models"].title == "1 model in the store; 1 of 1 can be run as they are"
     assert set(findings) == {"models", "caches"}
+
+
+def test_models_in_other_tools_caches_are_told_too_and_one_that_is_in_several_places_once(fake: FakeMachine) -> None:
+    hub, scope = fake.home / ".cache/huggingface/hub", fake.home / ".cache/modelscope/hub"
+    config, words = json.dumps(LLAMA).encode(), {"tokenizer.json": b"{}"}
+    stored(fake, LLAMA, "own/stored")
+    huggingface_cache(hub, {**WEIGHTS, **words, "config.json": config}, repo="own/stored")
+    huggingface_cache(hub, {**words, "config.json": config}, repo="own/words")
+    awq = json.dumps({**LLAMA, "quantization_config": {"quant_method": "awq"}}).encode()
+    huggingface_cache(hub, {**WEIGHTS, **words, "config.json": awq}, repo="own/packed")
+    cut = {**WEIGHTS, **words, "config.json": config, "model.safetensors": b"<!DOCTYPE html>"}
+    older_modelscope_repository(scope / "models/own/page", cut, model_id="own/page")
+    environment = {"HF_HOME": str(hub.parent), "MODELSCOPE_CACHE": str(scope)}
+    findings = found(fake, "models", **environment)
+    assert (
+        findings["models"].title == "1 model in the store and 2 in other tools' caches; 1 of 3 can be run as they are"
+    )
+    assert findings["quant.backend"].title.startswith("`own/packed` (in Hugging Face's cache) cannot be run:")
+    assert findings["model.broken"].title.startswith("`own/page` (in ModelScope's cache) is damaged")
+    assert findings["model.broken"].fix == ("modelfetch pull own/page",)
+
+
+def test_of_several_snapshots_in_a_cache_the_newest_counts(fake: FakeMachine) -> None:
+    hub = fake.home / "hub"
+    for age, config in enumerate((LLAMA, {"model_type": "unheard-of"})):
+        files = {**WEIGHTS, "tokenizer.json": b"{}", "config.json": json.dumps(config).encode()}
+        snapshot = huggingface_cache(hub, files, commit=str(age) * 40, branch=None)
+        os.utime(snapshot, (10**9 - age, 10**9 - age))
+    machine = fake.machine(HF_HUB_CACHE=str(hub))
+    (model,) = read_models(machine, load(machine.environment)).models
+    assert model.plan is not None
+    title = found(fake, "models", HF_HUB_CACHE=str(hub))["models"].title
+    assert title == "1 model in other tools' caches; 1 of 1 can be run as they are"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""The models in the store, against what is installed and what the machine has: told by their files, none is loaded.
+"""The models that are here, against what is installed and what the machine has: told by their files, none is loaded.
 
+- Those of other tools' caches are told as the store's are, and where they are.
 - A model that cannot be loaded here is a warning with the command that changes it; others may still be loaded.
 - Code that comes with a model is information: running it is the user's to decide.
 - What fits nowhere is a warning; what fits the CPU and not the GPU is information.
@@ -35,9 +36,9 @@ _UNLOADABLE = {
 def check_models(facts: Facts) -> list[Finding]:
     stored = facts[ModelFacts]
     if not stored.models:
-        return [well("models", "no model is in the store")]
+        return [well("models", "no model is in the store or in another tool's cache")]
     if not stored.has_transformers:
-        title = f"{len(stored.models)} in the store, and no transformers here that would run any"
+        title = f"{_counted(stored)}, and no transformers here that would run any"
         return [
             *_damaged(stored),
             note("models", title, advice="`pip install modelfetch[smoke]` brings what runs models."),
@@ -51,8 +52,22 @@ def check_models(facts: Facts) -> list[Finding]:
         fine += not told and not model.broken
     if stored.unread:
         findings.append(note("models", f"{stored.unread} more models were not looked at, to save time"))
-    title = f"{fine} of {len(stored.models)} models in the store can be run as they are"
+    title = f"{_counted(stored)}; {fine} of {len(stored.models)} can be run as they are"
     return [well("models", title, models=len(stored.models), fine=fine), *findings]
+
+
+def _counted(stored: ModelFacts) -> str:
+    cached = sum(bool(model.cache) for model in stored.models)
+    ours = len(stored.models) - cached
+    counts = [f"{ours} model{'' if ours == 1 else 's'} in the store"] if ours or not cached else []
+    if cached:
+        noun = "" if counts else f" model{'' if cached == 1 else 's'}"
+        counts.append(f"{cached}{noun} in other tools' caches")
+    return " and ".join(counts)
+
+
+def _called(model: StoredModel) -> str:
+    return f"`{model.name}`" + (f" (in {model.cache})" if model.cache else "")
 
 
 def _room(facts: Facts) -> Room:
@@ -77,10 +92,10 @@ def _damaged(stored: ModelFacts) -> list[Finding]:
         Finding(
             "model.broken",
             Severity.WARNING,
-            f"`{model.name}` is damaged, in `{model.broken[0].path}`: {model.broken[0].problem}",
+            f"{_called(model)} is damaged, in `{model.broken[0].path}`: {model.broken[0].problem}",
             {"model": model.name, "files": [broken.path for broken in model.broken]},
             rank=Rank.PACKAGES,
-            fix=(f"modelfetch verify {model.name} --repair",),
+            fix=(f"modelfetch pull {model.name}" if model.cache else f"modelfetch verify {model.name} --repair",),
             verify=f"modelfetch verify {model.name}",
         )
         for model in stored.models
@@ -92,7 +107,7 @@ def _unloadable(model: StoredModel) -> list[Finding]:
     plan = model.refusal
     if plan is None:
         return []
-    title = f"`{model.name}` cannot be run: {plan.reason}"
+    title = f"{_called(model)} cannot be run: {plan.reason}"
     evidence = {"model": model.name, **plan.evidence}
     if plan.check == "remote-code":
         return [note("tf.remote-code", title, advice=plan.hint or "", **evidence)]
@@ -100,7 +115,7 @@ def _unloadable(model: StoredModel) -> list[Finding]:
     fix = (f"python -m {plan.hint}",) if is_command else ()
     name = _UNLOADABLE.get(plan.check) or ("tf.old" if is_command else "")
     if not name:
-        return [note("model.other", f"`{model.name}`: {plan.reason}", advice=plan.hint or "", **evidence)]
+        return [note("model.other", f"{_called(model)}: {plan.reason}", advice=plan.hint or "", **evidence)]
     return [
         Finding(
             name,
@@ -125,7 +140,7 @@ def _lacking(model: StoredModel) -> list[Finding]:
         Finding(
             "sp.absent" if is_tokenizer else "vlm.deps",
             Severity.WARNING,
-            f"`{model.name}` cannot be run in full: {what} needs {' and '.join(packages)}",
+            f"{_called(model)} cannot be run in full: {what} needs {' and '.join(packages)}",
             {"model": model.name, "lacks": list(model.lacks)},
             rank=Rank.PACKAGES,
             fix=(f"python -m pip install {' '.join(packages)}",),
@@ -146,7 +161,7 @@ def _short(model: StoredModel, room: Room) -> list[Finding]:
             Finding(
                 "model.memory",
                 Severity.WARNING,
-                f"`{model.name}` does not fit into memory: it needs {sizes}",
+                f"{_called(model)} does not fit into memory: it needs {sizes}",
                 {"model": model.name, "needed_bytes": last.needed_bytes, "available_bytes": last.available_bytes},
                 rank=Rank.PACKAGES,
                 advice="A smaller or a quantised one of the same family does, or a machine with more memory.",
@@ -156,7 +171,7 @@ def _short(model: StoredModel, room: Room) -> list[Finding]:
     short = next((each for each in tried if isinstance(each, DoesNotFit)), None)
     if short is not None and isinstance(last, Placed):
         needed, free = short.needed_bytes / 1e9, short.available_bytes / 1e9
-        title = f"`{model.name}` needs {needed:.1f} GB, the GPU has {free:.1f} GB free, so it runs on the CPU"
+        title = f"{_called(model)} needs {needed:.1f} GB, the GPU has {free:.1f} GB free, so it runs on the CPU"
         return [note("model.memory", f"{title} in {last.dtype}", model=model.name)]
     return []
 
@@ -165,7 +180,7 @@ CHECKS = (
     Check(
         "models",
         "models",
-        "whether each model in the store can be loaded here, and where it fits",
+        "whether each model in the store and in other tools' caches can be loaded here, and where it fits",
         (ModelFacts, CudaFacts, NvmlFacts, TorchFacts, LimitFacts, HardwareFacts),
         (
             "model.broken",

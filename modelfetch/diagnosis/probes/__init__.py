@@ -42,6 +42,7 @@ _GRACE_S = 5.0
 _HTTP = ("modelfetch.http", "modelfetch.http.client", "modelfetch.http.firewall")
 _HUBS = (*_HTTP, "modelfetch.hubs", "modelfetch.hubs.registry", "modelfetch.hubs.resolve")
 _STORE = ("modelfetch.store", "modelfetch.store.store")
+_ADOPT = ("modelfetch.adopt", "modelfetch.adopt.scanning")
 _MODELS = tuple(
     f"modelfetch.model.{name}" for name in ("contents", "folder", "kind", "placement", "quantisation", "tables")
 )
@@ -55,8 +56,8 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(IndexFacts, read_indexes),
     Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HUBS),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
-    Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S, (*_STORE, *_MODELS)),
-    Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S, (*_STORE, "modelfetch.adopt")),
+    Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S, (*_STORE, *_MODELS, *_ADOPT)),
+    Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S, (*_STORE, *_ADOPT)),
     Probe(QueueFacts, read_queue, imports=_STORE),
     Probe(LimitFacts, read_limits),
     Probe(StorageFacts, read_storage, imports=_STORE),
