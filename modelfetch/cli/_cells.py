@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -15,6 +16,9 @@ _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Inside an emoji these join its parts, and are no danger.
 _JOINERS = frozenset("\u200d\ufe0f")
+_FIRST_COLUMN = re.compile(r"\s*\S+(?: \S+)*\s{2,}(?=\S)")
+# Narrower, a column of words is a stack of single words.
+_MIN_COLUMN = 24
 
 
 def shown(text: str) -> str:
@@ -68,8 +72,25 @@ def table(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(),
 
 def wrapped(text: str, columns: int) -> list[str]:
     """`shown` text broken between words into lines of at most so many columns; a word that has more is cut."""
+    return _filled([shortened(word, columns) for word in text.split(" ")], columns)
+
+
+def folded(line: str, columns: int) -> list[str]:
+    """`line` broken between words; a word that has more columns than there are, such as a path, stays whole.
+
+    What stands behind two spaces or more is a column of a table, and stays in it where there is room for words.
+    """
+    name = _FIRST_COLUMN.match(line)
+    indent = width(name.group()) if name else 0
+    if name is None or columns - indent < _MIN_COLUMN:
+        return _filled(line.split(" "), columns)
+    first, *rest = _filled(line[name.end() :].split(" "), columns - indent)
+    return [name.group() + first, *(" " * indent + more for more in rest)]
+
+
+def _filled(words: Sequence[str], columns: int) -> list[str]:
     lines, line = [], ""
-    for word in (shortened(word, columns) for word in text.split(" ")):
+    for word in words:
         if line and width(line) + 1 + width(word) > columns:
             lines.append(line)
             line = word

@@ -1,12 +1,15 @@
 """Where typed lines come from: prompt_toolkit on a terminal, with editing and history; plain lines anywhere else.
 
 - What was typed is kept for this conversation and written nowhere.
+- What is typed while the model loads or writes is not shown in the middle of that; it begins the next line.
 - Ctrl-C empties a line; where there is nothing to empty it is a KeyboardInterrupt. Ctrl-D is an EOFError.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import click
@@ -34,6 +37,29 @@ def typed_lines(commands: list[str]) -> Lines:
         return _EditedLines(commands)
     except ImportError:
         return _PlainLines()
+
+
+@contextmanager
+def typing_unseen() -> Iterator[None]:
+    """Let the terminal not show what is typed meanwhile; it is kept for whoever reads next."""
+    try:
+        import termios
+    except ImportError:
+        # Not on Windows.
+        yield
+        return
+    if not sys.stdin.isatty():
+        yield
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    quiet = list(before)
+    quiet[3] = before[3] & ~termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 class _PlainLines:

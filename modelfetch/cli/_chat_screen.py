@@ -2,16 +2,19 @@
 
 - What a model writes may hold a terminal's commands: on a terminal they are shown, not sent. A pipe gets every byte.
 - Thinking and remarks are dimmed; without colour their words say what they are.
+- Remarks are broken between words where a terminal is narrow. A reply is not: it can be copied as it was written.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
-from modelfetch.cli._output import printable
+from modelfetch.cli._cells import folded
+from modelfetch.cli._output import printable, say
+from modelfetch.cli._waiting import WaitingLine, line_columns
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
@@ -26,19 +29,13 @@ _PHASES = {
 }
 
 
-class Loading:
-    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
+class Loading(WaitingLine):
+    """What of a model's loading is being waited for."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.placed: Placed | None = None
         self._name = name
-        self._shown = sys.stderr.isatty()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._write("")
 
     def __call__(self, report: Report) -> None:
         from modelfetch.chat.protocol import Ready, Started
@@ -48,13 +45,9 @@ class Loading:
             case Placed():
                 self.placed = report
             case Started(phase) if phase in _PHASES:
-                self._write(f"{self._name}: {_PHASES[phase]}")
+                self.show(f"{self._name}: {_PHASES[phase]}")
             case Ready():
-                self._write("")
-
-    def _write(self, text: str) -> None:
-        if self._shown:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+                self.show("")
 
 
 class Screen:
@@ -91,7 +84,19 @@ class Screen:
 
     def remark(self, text: str, *, before: str = "") -> None:
         """Say something that is no reply."""
-        click.secho(before + redact(text), err=True, dim=True)
+        click.secho(before + "\n".join(_lines(redact(text))), err=True, dim=True)
+
+
+def announce(text: str) -> None:
+    """Say something before the first question."""
+    for line in _lines(text):
+        say(line)
+
+
+def _lines(text: str) -> list[str]:
+    """`text` in lines that fit into the terminal; as it is where there is none."""
+    lines = text.splitlines()
+    return [part for line in lines for part in folded(line, line_columns())] if sys.stderr.isatty() else lines
 
 
 def _shown(text: str) -> str:

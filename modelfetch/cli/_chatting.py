@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelfetch.cli._chat_lines import Lines, typed_lines
-from modelfetch.cli._chat_screen import Screen
+from modelfetch.cli._chat_lines import Lines, typed_lines, typing_unseen
+from modelfetch.cli._chat_screen import Screen, announce
 from modelfetch.cli._output import say
 from modelfetch.errors import ModelfetchError, UsageError
 
@@ -36,7 +36,7 @@ def converse(talk: Talk, state: State, placed: Placed | None) -> None:
     lines = typed_lines([each.partition(" ")[0] for each in commands.COMMANDS])
     screen, saver = Screen(in_pipe=False), _Saver(talk.name)
     for line in remarks.greeting(talk.name, placed, state):
-        say(line)
+        announce(line)
     interrupted = False
     # From here on, or a Ctrl-C that comes when the reply has just ended would end the program.
     signal.signal(signal.SIGINT, lambda *_: talk.interrupt())
@@ -58,7 +58,8 @@ def converse(talk: Talk, state: State, placed: Placed | None) -> None:
             case commands.Leave():
                 break
             case commands.Say(text):
-                state = _exchange(talk, state, text, screen)
+                with typing_unseen():
+                    state = _exchange(talk, state, text, screen)
             case commands.Save(path):
                 screen.remark(saver.save(state, Path(path).expanduser()))
             case action:

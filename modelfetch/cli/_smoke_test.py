@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-import click
+from typing import TYPE_CHECKING
 
 from modelfetch.cli._cells import shown, width
 from modelfetch.cli._output import say
+from modelfetch.cli._waiting import WaitingLine, line_columns
 from modelfetch.errors import StoreError
 
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> S
     with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
         if isinstance(model, Path):
             return smoke(model, options, listener=progress)
-        progress.show("bytes")
+        progress.show_phase("bytes")
         result = smoke(model, options, known=known_bytes(store, model), listener=progress)
     if options.level is Level.EXERCISE:
         _keep(store, model, options, result)
@@ -80,41 +77,25 @@ def _keep(store: Store, snapshot: Snapshot, options: SmokeOptions, result: Smoke
         say(f"warning: the result was not kept: {error.message}")
 
 
-class _Progress:
-    """What is being waited for, and the end of what the model writes as it writes it, in one line on a terminal that is
-    gone at the end; nothing anywhere else.
-    """
+class _Progress(WaitingLine):
+    """What of a test is being waited for, and the end of what the model writes as it writes it."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self._name = name
-        self._shown = sys.stderr.isatty()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
     def __call__(self, observation: Observation) -> None:
         from modelfetch.smoketest.observations import Wrote
 
         if isinstance(observation, Wrote):
-            self._line(_PHASES["generate"], observation.text.rstrip("\ufffd"))
-        self.show(getattr(observation, "phase", None))
+            head = f"{self._name}: {_PHASES['generate']}: "
+            self.show(head + end_of(observation.text.rstrip("\ufffd"), line_columns() - width(head)))
+        self.show_phase(getattr(observation, "phase", None))
 
-    def show(self, phase: str | None) -> None:
+    def show_phase(self, phase: str | None) -> None:
+        """Say what is being done; a phase that is over at once is not named."""
         if phase in _PHASES:
-            self._line(_PHASES[phase])
-
-    def _line(self, doing: str, written: str = "") -> None:
-        if self._shown:
-            head = f"{self._name}: {doing}{': ' if written else ''}"
-            click.echo(f"\r\x1b[K{head}{end_of(written, _columns() - len(head) - 1)}", nl=False, err=True)
-
-
-def _columns() -> int:
-    return shutil.get_terminal_size().columns
+            self.show(f"{self._name}: {_PHASES[phase]}")
 
 
 def end_of(text: str, columns: int) -> str:

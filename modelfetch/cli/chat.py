@@ -48,6 +48,7 @@ def command(
     from modelfetch.chat.commands import well_formed
     from modelfetch.chat.conversation import Conversation
     from modelfetch.chat.state import State
+    from modelfetch.cli._chat_lines import typing_unseen
     from modelfetch.cli._chat_screen import Loading
     from modelfetch.cli._chatting import answer_once, converse, piped_message
     from modelfetch.cli._stored import find_model
@@ -60,7 +61,8 @@ def command(
     try:
         question = None if sys.stdin.isatty() else piped_message()
         with Loading(model) as loading, closing(open_talk(found, options, loading)) as talk:
-            state = State(talk.load(), told, settings)
+            with typing_unseen():
+                state = State(talk.load(), told, settings)
             if question is None:
                 converse(talk, state, loading.placed)
             else:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelfetch.cli._cells import shown
 from modelfetch.cli._output import print_json, say
 from modelfetch.cli._placing import device_option, trust_option
+from modelfetch.cli._waiting import WaitingLine
 from modelfetch.config import load
 from modelfetch.errors import ConfigError, NotFoundError, UsageError
 
@@ -68,26 +65,15 @@ def _ask(inspection: Inspection, questions: Questions, permission: Permission) -
     from modelfetch.inspection import Answers, Questions, ask
 
     try:
-        with _waiting("weights" if questions.need_weights else "tokenizer", inspection.subject.name):
+        with WaitingLine() as line:
+            what = "weights" if questions.need_weights else "tokenizer"
+            line.show(f"{inspection.subject.name}: loading the {what}")
             return ask(inspection, questions, permission)
     except (ConfigError, NotFoundError) as error:
         if questions != Questions(template=True, top_k=questions.top_k):
             raise
         say(f"the template was not rendered: {error.render()}")
         return Answers()
-
-
-@contextmanager
-def _waiting(what: str, name: str) -> Iterator[None]:
-    """What is being waited for, in one line on a terminal that is gone at the end; nothing anywhere else."""
-    told = sys.stderr.isatty()
-    if told:
-        click.echo(f"\r\x1b[K{shown(name)}: loading the {what}", nl=False, err=True)
-    try:
-        yield
-    finally:
-        if told:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _questions(asked: dict[str, Any]) -> Questions:

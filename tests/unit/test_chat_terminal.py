@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,6 +223,28 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(terminal: Terminal) -> None:
     terminal.wait_for("(stopped)")
     terminal.enter("told")
     terminal.wait_for("user: endless | assistant: once upon a time | user: told")
+
+
+def test_what_is_typed_while_a_reply_is_written_is_not_shown_in_it_and_comes_next(terminal: Terminal) -> None:
+    terminal.enter("endless")
+    terminal.wait_for("once upon a time")
+    terminal.type("told\n")
+    os.kill(terminal.pid, signal.SIGINT)
+    assert "told" not in terminal.wait_for("(stopped)")
+    terminal.wait_for("user: endless | assistant: once upon a time | user: told")
+
+
+def test_on_a_narrow_terminal_nothing_is_broken_inside_a_word(folder: Path) -> None:
+    columns = 40
+    with Terminal(command(folder), os.environ, (60, columns)) as terminal:
+        terminal.wait_for(">>>")
+        terminal.enter("/help")
+        shown = terminal.wait_for("so does Ctrl-D")
+    lines = [line.strip("\r") for line in shown.split("\n")]
+    assert "/set NAME VALUE  set a parameter, such" in lines
+    assert max(map(len, lines)) < columns
+    loading = [line for line in terminal.raw.split("\r\x1b[K") if "loading the weights" in line or line.endswith("…")]
+    assert loading, "what is waited for is shown"
 
 
 def test_a_second_ctrl_c_ends_what_does_not_stop_and_the_next_message_loads_it_again(terminal: Terminal) -> None:

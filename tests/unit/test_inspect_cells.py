@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfetch.cli._cells import padded, shortened, shown, shown_lines, table, width, wrapped
+from modelfetch.cli._cells import folded, padded, shortened, shown, shown_lines, table, width, wrapped
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,18 @@ def test_lines_are_broken_between_words_and_only_a_word_that_is_too_long_is_cut(
     lines = wrapped(text, columns)
     assert " ".join(lines).split() == [shortened(word, columns) for word in text.split()]
     assert all(width(line) <= columns for line in lines)
+
+
+@given(st.text(st.sampled_from("ab 好"), max_size=60), st.integers(2, 30))
+def test_a_line_is_folded_without_losing_a_word(line: str, columns: int) -> None:
+    lines = folded(line, columns)
+    assert " ".join(lines).split() == line.split()
+    assert all(width(each) <= columns or len(each.split()) <= 1 for each in lines)
+
+
+def test_a_column_stays_a_column_where_there_is_room_for_words() -> None:
+    assert folded("/set NAME VALUE  set a parameter, such as /set temperature 0.7", 42) == [
+        "/set NAME VALUE  set a parameter, such as",
+        "                 /set temperature 0.7",
+    ]
+    assert folded("/set NAME  set a parameter", 20) == ["/set NAME  set a", "parameter"]
