@@ -19,13 +19,15 @@ def format_bytes(size: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`8.1 s`, `2 min 05 s`, `3 h 07 min`."""
+    """`8.1 s`, `2 min 05 s`, `3 h 07 min`, `12 days`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
+    if hours >= 240:
+        return f"{hours / 24:.0f} days"
     return f"{hours} h {minutes:02d} min"
 
 

@@ -21,6 +21,8 @@ from modelfetch.planning.retry import Fault, FaultError, Kind
 
 CONNECT_TIMEOUT_S = 5.0
 _LONGEST_PROXY_ANSWER = 16 << 10
+# What OpenSSL, by its version, says of an answer that is plain http.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"})
 
 
 class Network:
@@ -91,6 +93,9 @@ class Network:
         except (ssl.SSLError, ssl.CertificateError) as error:
             connected.close()
             raise FaultError(Fault(Kind.TLS, f"{host}: {_reason(error)}")) from error
+        except TimeoutError as error:
+            connected.close()
+            raise FaultError(Fault(Kind.CONNECT, f"{host}: no answer in the TLS handshake")) from error
         except OSError as error:
             connected.close()
             raise FaultError(Fault(Kind.CONNECT, f"{host}: {_reason(error)}")) from error
@@ -182,6 +187,8 @@ def _reason(error: BaseException | None) -> str:
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message or "the certificate is not trusted"
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "what answers there speaks no TLS; is its address http:// and not https://?"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -3,25 +3,49 @@
 - There is no commit to pin: the manifest's own digest is the commit, so that the same files are the same commit.
 - A listing of 3000 entries is cut short by the hub without a word; such a model is listed folder by folder.
 - The token travels as a bearer and as the cookie that the hub's older routes read.
+- The hub says no with a code and a message of its own, often under status 200. What it says is shown; a code that is
+  known counts for more than the status.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from modelfetch.config import Endpoint
-from modelfetch.errors import HostileHubError
+from modelfetch.errors import HostileHubError, ModelfetchError, NoSourceError
 from modelfetch.http import Answer, Credential
 from modelfetch.hubs.base import EndpointClient, access_denied, model_not_found, revision_not_found
 from modelfetch.manifest import MAX_FILES, Digests, Entry, Manifest, check_digest, check_entries, content_digest
 from modelfetch.planning.retry import Fault, FaultError, Kind
+from modelfetch.redact import redact
 
 DEFAULT_REVISION = "master"
 LISTING_LIMIT = 3000
 # The hub does not always say what is a large file; from here on nobody keeps one in git.
 _LARGE_BYTES = 5 << 20
+_LONGEST_MESSAGE = 500
+# The status that says the same as one of the hub's own codes: numbers on its older routes, words on its newer ones.
+_MEANT: Mapping[object, int] = {
+    10010103009: 401,
+    10010205001: 404,
+    10010205002: 403,
+    "InvalidAuthentication": 401,
+    "OperationNotAllowed": 403,
+    "QuotaLimitExceed": 429,
+    "RateLimitExceed": 429,
+    "ResourceNotFound": 404,
+}
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """How the hub says no: `status` is what it means, 0 where nobody knows."""
+
+    status: int
+    why: str
 
 
 class ModelScope:
@@ -66,8 +90,9 @@ def _walk(client: EndpointClient, repo: str, revision: str | None) -> Iterator[M
 def _list(client: EndpointClient, repo: str, revision: str | None, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
     encoded = urlencode({"Revision": revision or DEFAULT_REVISION, **query})
     answer = client.ask(f"{client.endpoint.url}/api/v1/models/{repo}/repo/files?{encoded}")
-    _check_status(answer, client.endpoint, repo, revision)
-    document = answer.json()
+    document: Any = answer.json() if answer.status < 300 else _document(answer)
+    if refusal := _refusal(answer.status, document):
+        raise _error(refusal, client.endpoint, repo, revision)
     try:
         files = document["Data"]["Files"] or []
     except (KeyError, TypeError) as error:
@@ -77,17 +102,42 @@ def _list(client: EndpointClient, repo: str, revision: str | None, query: Mappin
     return files
 
 
-def _check_status(answer: Answer, endpoint: Endpoint, repo: str, revision: str | None) -> None:
-    if answer.status < 300:
-        return
-    why = f"status {answer.status}"
-    if answer.status in {401, 403}:
-        raise access_denied(endpoint, repo, why=why, variable="MODELSCOPE_API_TOKEN")
-    if answer.status == 404 and revision is not None and b"revision" in answer.body[:4096].lower():
-        raise revision_not_found(endpoint, repo, revision)
-    if answer.status in {400, 404, 410}:
-        raise model_not_found(endpoint, repo, why=why)
-    raise FaultError(Fault(Kind.STATUS, status=answer.status))
+def _document(answer: Answer) -> object:
+    """What comes with an error status, None where that is no document."""
+    try:
+        return answer.json()
+    except FaultError:
+        return None
+
+
+def _refusal(status: int, document: object) -> _Refusal | None:
+    """What the hub refuses with this answer, None where it refuses nothing."""
+    said = document if isinstance(document, Mapping) else {}
+    code = said.get("Code")
+    if status < 300 and said.get("Success") is not False and code in (None, 0, 200, "200"):
+        return None
+    message = redact(str(said.get("Message") or "")[:_LONGEST_MESSAGE])
+    why = f"{message} (code {str(code)[:20]})" if message and code else message or f"status {status}"
+    meant = _MEANT.get(code) if isinstance(code, int | str) else None
+    if meant is None and isinstance(code, int) and 400 <= code < 600:
+        meant = code
+    return _Refusal(meant or (status if status >= 300 else 0), why)
+
+
+def _error(refusal: _Refusal, endpoint: Endpoint, repo: str, revision: str | None) -> ModelfetchError | FaultError:
+    match refusal.status:
+        case 401 | 403:
+            return access_denied(endpoint, repo, why=refusal.why, variable="MODELSCOPE_API_TOKEN")
+        case 404 if revision is not None and "revision" in refusal.why.lower():
+            return revision_not_found(endpoint, repo, revision)
+        case 400 | 404 | 410:
+            return model_not_found(endpoint, repo, why=refusal.why)
+        case 0:
+            facts = {"from": endpoint.url, "answer": refusal.why}
+            hint = "pull from another endpoint with --endpoint, or another hub with --source"
+            return NoSourceError(f"`{endpoint.name}` does not list `{repo}`", facts=facts, hint=hint)
+        case status:
+            return FaultError(Fault(Kind.STATUS, refusal.why, status=status))
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:

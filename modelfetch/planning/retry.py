@@ -20,10 +20,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from modelfetch.units import format_duration
+
 MAX_ATTEMPTS = 6
 FIRST_WAIT_S = 0.25
 # Hugging Face counts in windows of five minutes: a longer wish than this is a refusal.
 MAX_WAIT_S = 330.0
+# A longer wish is told as this one: what is written in a header may be no number of years at all.
+_CENTURY_S = 100 * 365 * 86400.0
 
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RATELIMIT_RESET = re.compile(r"(?:^|[;\s])t\s*=\s*([0-9]+(?:\.[0-9]+)?)")
@@ -64,7 +68,13 @@ class Fault:
 
     def __str__(self) -> str:
         what = f"status {self.status}" if self.kind is Kind.STATUS else self.kind.value
-        return f"{what} ({self.detail})" if self.detail else what
+        details = [self.detail] if self.detail else []
+        if (self.wait_s or 0.0) > MAX_WAIT_S:
+            asked = format_duration(min(self.wait_s or 0.0, _CENTURY_S))
+            details.append(
+                f"it asks to be left alone for {asked}, and {format_duration(MAX_WAIT_S)} are waited at most"
+            )
+        return f"{what} ({'; '.join(details)})" if details else what
 
 
 class FaultError(Exception):

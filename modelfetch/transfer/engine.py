@@ -27,7 +27,7 @@ from modelfetch.planning.pace import Pace
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.board import Board
-from modelfetch.transfer.failures import mismatch
+from modelfetch.transfer.failures import no_such_emptiness
 from modelfetch.transfer.hashing import digests_of, matches, new_buffer
 from modelfetch.transfer.job import Job, Landing, Options, Report
 from modelfetch.transfer.lane import Lane
@@ -139,7 +139,7 @@ class _Engine:
             self._landing.publish_bytes(job.entry, b"", digests)
             self._board.finished(job.entry.path, digests)
         else:
-            raise mismatch(job.entry, digests, [source.endpoint for source in job.sources])
+            raise no_such_emptiness(job.entry, digests, [source.endpoint for source in job.sources])
 
     def _start_helpers(self) -> None:
         count = min(MOST_HASHERS, os.cpu_count() or 1) if self._pending else 0

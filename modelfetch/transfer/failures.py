@@ -50,6 +50,19 @@ def mismatch(entry: Entry, digests: Digests, endpoints: Iterable[str]) -> Digest
     )
 
 
+def no_such_emptiness(entry: Entry, digests: Digests, endpoints: Iterable[str]) -> DigestMismatchError:
+    """The file is listed without bytes, and with another digest than nothing has. There is nothing to fetch."""
+    return DigestMismatchError(
+        f"`{entry.path}` is listed as empty, with the digest of something else",
+        facts={
+            "expected": entry.digests.strongest,
+            "got": digests.sha256 if entry.digests.sha256 else digests.git_sha1,
+            "from": ", ".join(endpoints),
+        },
+        hint=_OTHER_ENDPOINT,
+    )
+
+
 def _may_be_dialect(fault: Fault) -> bool:
     """Whether the hub's own client might be served where we are not: an answer came, and it may depend on who asks.
 

@@ -57,9 +57,11 @@ def test_a_size_reads_back_within_a_twentieth(size: int) -> None:
         (3599.5, "1 h 00 min"),
         (11_220, "3 h 07 min"),
         (360_000, "100 h 00 min"),
+        (864_000, "10 days"),
+        (99_999_999, "1157 days"),
     ],
 )
-def test_times_are_seconds_then_minutes_then_hours(seconds: float, expected: str) -> None:
+def test_times_are_seconds_then_minutes_then_hours_then_days(seconds: float, expected: str) -> None:
     assert format_duration(seconds) == expected
 
 

@@ -6,6 +6,7 @@ A new fault is a line of data in one of the tables.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -138,6 +139,27 @@ def test_a_captive_portal_is_called_one_also_when_its_page_has_no_length(name: s
     with FakeHub({REPO: FILES}, faults=faults) as hub, pytest.raises(NoSourceError) as raised:
         pull(settings(tmp_path, endpoint(hub.url)))
     assert Kind.PORTAL.value in raised.value.render()
+
+
+@pytest.mark.parametrize("hub_name", ["huggingface", "modelscope"])
+def test_a_file_without_bytes_that_is_listed_with_the_digest_of_something_is_not_said_to_be_fetched(
+    hub_name: str, tmp_path: Path
+) -> None:
+    with FakeHub({REPO: {"a.bin": WEIGHTS[:MIB]}}, faults=[Fault(WrongSize(0), times=None)]) as hub:
+        with pytest.raises(DigestMismatchError, match=r"`a\.bin` is listed as empty") as raised:
+            pull(settings(tmp_path, endpoint(hub.url, hub_name)))
+        assert hub.bytes_sent() == 0
+    assert "fetched" not in raised.value.render()
+
+
+@pytest.mark.parametrize("path", ["/api/*", SMALL])
+@pytest.mark.parametrize("asked", ["99999999", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_an_endpoint_that_asks_to_be_left_alone_for_years_is_said_to(path: str, asked: str, tmp_path: Path) -> None:
+    status = Status(429, {"Retry-After": asked})
+    faults = [Fault(status, path, times=None), Fault(status, path, phase="metadata", times=None)]
+    with FakeHub({REPO: FILES}, faults=faults) as hub, pytest.raises(NoSourceError) as raised:
+        pull(settings(tmp_path, endpoint(hub.url)))
+    assert re.search(r"status 429 \(it asks to be left alone for \d+ days", raised.value.render())
 
 
 def test_a_gated_model_without_a_token_ends_before_any_data(tmp_path: Path) -> None:

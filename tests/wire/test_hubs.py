@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from typing import ClassVar
 
 import pytest
 
-from modelfetch.errors import ConfigError, HostileHubError
+from modelfetch.config import Endpoint
+from modelfetch.errors import (
+    AccessError,
+    ConfigError,
+    HostileHubError,
+    ModelfetchError,
+    NoSourceError,
+    NotFoundError,
+)
+from modelfetch.events import ignore
+from modelfetch.http import Network
 from modelfetch.hubs import hub, huggingface, modelscope
 from modelfetch.hubs.huggingface import HUB as HUGGINGFACE
 from modelfetch.hubs.modelscope import HUB as MODELSCOPE
+from modelfetch.hubs.resolve import Question, ask_each
 from modelfetch.planning.retry import FaultError
 from tests.pulling import REPO
 from tests.simulator import FakeHub, Fault, NextElsewhere
@@ -92,14 +106,84 @@ class TestModelScope(HubContract):
         assert any("Root=folder" in request.path for request in simulated.requests)
 
 
+@dataclass(frozen=True)
+class Saying:
+    """The hub answers with this document of its own."""
+
+    phase: ClassVar[Phase] = "listing"
+    said: dict[str, object]
+    status: int = 200
+
+    def injure(self, answer: Answer) -> Answer:
+        return replace(answer.with_body(json.dumps(self.said).encode(), "application/json"), status=self.status)
+
+
+class TestModelScopeRefusing:
+    """The hub says no with codes of its own, often under status 200."""
+
+    def refusal(self, said: dict[str, object], status: int = 200, revision: str | None = None) -> ModelfetchError:
+        with FakeHub({REPO: FILES}) as simulated:
+            simulated.set_faults(Fault(Saying(said, status), times=None))
+            given = Endpoint("simulated", "modelscope", simulated.url)
+            question = Question(given, REPO, revision)
+            answers = ask_each([question], tokens={}, network=Network(), listener=ignore, enough=lambda _: True)
+            return answers.refusals["simulated"]
+
+    @pytest.mark.parametrize(
+        ("code", "error"),
+        [
+            (10010205001, NotFoundError),
+            (404, NotFoundError),
+            ("ResourceNotFound", NotFoundError),
+            (10010205002, AccessError),
+            (10010103009, AccessError),
+            (401, AccessError),
+            ("OperationNotAllowed", AccessError),
+            ("RateLimitExceed", NoSourceError),
+            (429, NoSourceError),
+            (10019999999, NoSourceError),
+        ],
+    )
+    def test_a_code_ends_as_what_it_means_and_is_shown(self, code: object, error: type[ModelfetchError]) -> None:
+        refusal = self.refusal({"Code": code, "Message": "record not found", "Success": False})
+        assert type(refusal) is error
+        assert f"record not found (code {code})" in refusal.render()
+
+    def test_a_code_counts_for_more_than_the_status(self) -> None:
+        said = {"Code": 10010103009, "Message": "AccessToken is invalid"}
+        assert isinstance(self.refusal(said, status=400), AccessError)
+        assert isinstance(self.refusal({"Message": "no"}, status=400), NotFoundError)
+
+    def test_a_revision_that_is_not_there_is_named(self) -> None:
+        refusal = self.refusal({"Code": 10010205001, "Message": "revision v9 not found"}, revision="v9")
+        assert "no revision `v9`" in refusal.message
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"Code": [1], "Message": {"a": 1}},
+            {"Code": True, "Success": False},
+            {"Code": 200, "Success": False, "Data": {"Files": None}},
+            {"Code": "9" * 3000, "Message": "x" * 100_000},
+            {"Code": 200, "Data": 7},
+        ],
+        ids=["no code", "truth", "no success", "long", "no data"],
+    )
+    def test_what_nobody_understands_is_no_source(self, said: dict[str, object]) -> None:
+        refusal = self.refusal(said)
+        assert isinstance(refusal, NoSourceError)
+        assert len(refusal.render()) < 1500
+
+    def test_a_secret_in_a_message_is_not_shown(self) -> None:
+        assert "hf_abcdefgh12345" not in self.refusal({"Code": 1, "Message": "no hf_abcdefgh12345"}).render()
+
+
 class WithoutSiblings:
     """The model's information says nothing of its files."""
 
     phase: Phase = "metadata"
 
     def injure(self, answer: Answer) -> Answer:
-        import json
-
         document = json.loads(b"".join(answer.body.segments(answer.start, answer.stop)))
         document.pop("siblings", None)
         return answer.with_body(json.dumps(document).encode(), "application/json")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.http import Answer, Client, Network
-from modelfetch.planning.retry import FaultError, Kind
+from modelfetch.planning.retry import Action, FaultError, Kind, decide
 from tests.raw_server import Server, head
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
@@ -140,6 +140,18 @@ def test_a_certificate_that_nobody_trusts_is_a_fault_and_nothing_is_sent(serve: 
         get(f"https://localhost:{server.port}/")
     assert raised.value.fault.kind is Kind.TLS
     assert server.heard == []
+
+
+def test_https_to_where_plain_http_is_spoken_is_told_as_that_and_not_tried_again(serve: Start) -> None:
+    def plain(connection: socket.socket, _: list[bytes]) -> None:
+        connection.recv(1000)
+        connection.sendall(ANSWER)
+
+    server = serve(plain)
+    with pytest.raises(FaultError, match="no TLS; is its address http://") as raised:
+        get(f"https://localhost:{server.port}/")
+    assert raised.value.fault.kind is Kind.TLS
+    assert decide(raised.value.fault, 1, 0.5).action is Action.GIVE_UP
 
 
 def test_the_systems_trust_counts(serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

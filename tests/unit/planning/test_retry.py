@@ -212,3 +212,12 @@ def test_a_fault_says_what_went_wrong() -> None:
 
 def test_the_document_says_what_the_code_does() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.unit.planning.faults_page"
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "asked"), [(99_999_999.0, "1157 days"), (float("inf"), "36500 days"), (331.0, "5 min 31 s")]
+)
+def test_a_fault_says_when_more_is_asked_for_than_is_waited(wait_s: float, asked: str) -> None:
+    told = f"status 429 (it asks to be left alone for {asked}, and 5 min 30 s are waited at most)"
+    assert str(status(429, wait_s=wait_s)) == told
+    assert str(status(429, wait_s=MAX_WAIT_S)) == "status 429"
