@@ -130,6 +130,18 @@ def test_an_unknown_name_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
     assert "hint: modelfetch doctor --list" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [("byte_code", "`byte-code`"), ("drv.tooold", "`drv.too-old`"), ("GPU", "`gpu`"), ("???", None)],
+)
+def test_an_unknown_name_is_told_with_those_that_look_like_it(
+    name: str, similar: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", name]) == 2
+    told = capsys.readouterr().err
+    assert "similar" not in told if similar is None else similar in told
+
+
 def test_a_broken_mirrors_yaml_is_a_finding_and_not_the_end(
     own_environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

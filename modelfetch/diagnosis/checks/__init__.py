@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from modelfetch.diagnosis.checks import (
     caches,
@@ -53,20 +54,23 @@ def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, .
         UsageError: nothing is called so.
     """
     wanted = set(names)
-    unknown = wanted - {name for check in CHECKS for name in _answers_to(check)}
-    if unknown:
-        groups = dict.fromkeys(check.group for check in CHECKS)
-        raise UsageError(
-            f"doctor has no check `{min(unknown)}`",
-            facts={"expected": "a group (" + ", ".join(groups) + "), a check, or a finding"},
-            hint="modelfetch doctor --list",
-        )
+    known = {name for check in CHECKS for name in _answers_to(check)}
+    if unknown := wanted - known:
+        raise _unknown(min(unknown), known)
     left_out: set[type] = {AddressFacts, EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
     # A trial that is asked for by name is wanted.
     left_out |= set() if deep or wanted else {TrialFacts}
     return tuple(
         check for check in CHECKS if not left_out & set(check.needs) and (not wanted or wanted & _answers_to(check))
     )
+
+
+def _unknown(name: str, known: Iterable[str]) -> UsageError:
+    groups = dict.fromkeys(check.group for check in CHECKS)
+    facts = {"expected": "a group (" + ", ".join(groups) + "), a check, or a finding"}
+    if near := get_close_matches(name.lower(), sorted(known)):
+        facts["similar"] = ", ".join(f"`{each}`" for each in near)
+    return UsageError(f"doctor has no check `{name}`", facts=facts, hint="modelfetch doctor --list")
 
 
 def _answers_to(check: Check) -> set[str]:
