@@ -104,7 +104,7 @@ def source_at(offer: Offer, entry: Entry, settings: Settings) -> Source:
     """The entry at the endpoint that made the offer, with the credential that it may be shown."""
     endpoint = offer.endpoint
     url = hubs.hub(endpoint.hub).file_url(endpoint, offer.manifest, entry.path)
-    return Source(endpoint.name, url, credential_for(endpoint, settings.tokens))
+    return Source(endpoint.name, url, credential_for(endpoint, settings.tokens), endpoint.sends_token)
 
 
 def _must_have_digest(entry: Entry) -> Entry:

@@ -27,9 +27,8 @@ from modelfetch.planning.spans import Span, SpanSet
 from modelfetch.planning.suspects import UNKNOWN
 from modelfetch.transfer.active import ActiveFile
 from modelfetch.transfer.failures import access_refused, mismatch, no_source_left
-from modelfetch.transfer.hashing import RunningDigest
-from modelfetch.transfer.job import Job
-from modelfetch.transfer.mending import mend_piece, mend_unreadable
+from modelfetch.transfer.job import Job, Source
+from modelfetch.transfer.mending import compare_with_list, mend_piece, mend_unreadable, replace_suspect
 
 # How far the frontier moves before hashing follows: small enough to stay in the page cache, large enough to be worth
 # a wake-up.
@@ -65,6 +64,7 @@ class Board:
         self._links: dict[tuple[str, str], str] = {}
         self._to_hash: deque[ActiveFile] = deque()
         self._lanes: dict[int, Abortable] = {}
+        self._misbehaved: set[str] = set()
         self._failure: BaseException | None = None
         self._stopping = False
 
@@ -261,6 +261,8 @@ class Board:
     def failed(self, lease: Lease, fault: Fault) -> Decision:
         """A lease could not be fetched; returns what is done about it."""
         with self._changed:
+            if fault.kind is Kind.DIGEST:
+                self._misbehaved.add(lease.endpoint)
             decision = self.health.failed(
                 lease.endpoint,
                 lease.key,
@@ -296,28 +298,26 @@ class Board:
             self._follow_with_hashing(file)
             return False
 
+    def sources(self, file: ActiveFile) -> list[Source]:
+        """Who was not given up for the file, wrong bytes aside."""
+        with self._lock:
+            here = self._scheduler.endpoints(file.key) | file.mending.benched | file.suspects.benched
+            return [source for source in file.job.sources if source.endpoint in here]
+
     def mismatched(self, file: ActiveFile, digests: Digests) -> None:
-        """The whole file does not have its digest: replace the next suspect's bytes, or give up."""
-        key, whole = file.key, Span(0, file.job.entry.size)
+        """The whole file does not have its digest: look for the wrong pieces, replace the next suspect's bytes, or
+        give up.
+        """
         with self._changed:
-            benched = file.suspects.benched
-            replacement = file.suspects.next(whole, self._scheduler.senders(key), self._scheduler.endpoints(key))
-            if replacement:
-                file.running, file.is_queued = RunningDigest(file.job.entry), False
-                file.doubted = SpanSet(replacement.spans) if replacement.compares else SpanSet()
-                for span in replacement.spans:
-                    self._scheduler.reopen(key, span)
-                    file.partial.forget(span)
-                for endpoint in benched - replacement.benched:
-                    self._scheduler.readmit(key, endpoint)
-                for endpoint in replacement.benched:
-                    self._scheduler.drop(key, endpoint)
-                self._changed.notify_all()
-        if replacement is None:
-            file.partial.forget(whole)
+            is_compared = compare_with_list(file)
+            replacement = None if is_compared else replace_suspect(self._scheduler, file, self._misbehaved)
+            if is_compared or replacement:
+                self._go_on_hashing(file)
+        if replacement:
+            self._tell_lost(file.key, replacement.spans, replacement.suspect)
+        elif not is_compared:
+            file.partial.forget(Span(0, file.job.entry.size))
             self.fail(mismatch(file.job.entry, digests, [source.endpoint for source in file.job.sources]))
-            return
-        self._tell_lost(key, replacement.spans, replacement.suspect)
 
     def piece_differs(self, file: ActiveFile, piece: Span) -> None:
         """A piece is not as it is known to be: have it fetched again, or go by the whole digest."""
@@ -346,6 +346,7 @@ class Board:
             file = self._files.pop(key, None)
             if file and file.wrong_senders:
                 self.wrong_senders[key] = file.wrong_senders
+                self._misbehaved.update(file.wrong_senders)
             self._scheduler.remove(key)
             self.digests[key] = digests
             self._changed.notify_all()

@@ -26,6 +26,7 @@ from modelfetch.planning.lanes import START, LaneBudget
 from modelfetch.planning.pace import Pace
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.transfer.active import ActiveFile
+from modelfetch.transfer.asking import ask_for_pieces
 from modelfetch.transfer.board import Board
 from modelfetch.transfer.failures import no_such_emptiness
 from modelfetch.transfer.hashing import digests_of, matches, new_buffer
@@ -259,6 +260,8 @@ class _Engine:
 
     def _finish(self, file: ActiveFile, digests: Digests) -> None:
         if not matches(file.job.entry, digests):
+            if file.lists is None:
+                file.lists = ask_for_pieces(file.job.entry, self._board.sources(file), self._network)
             self._board.mismatched(file, digests)
             return
         # Closed before it gets its name: nobody holds a descriptor that can write to what is published.

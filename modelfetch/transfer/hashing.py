@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from modelfetch.hashing import Hasher, Pieces, wants_git_sha1
 from modelfetch.manifest import Digests, Entry
+from modelfetch.piecelist import is_of
 from modelfetch.planning.spans import Span
 from modelfetch.transfer.partial import Partial
 
@@ -20,7 +21,7 @@ class RunningDigest:
 
     def __init__(self, entry: Entry, known: Pieces | None = None) -> None:
         self._hasher = Hasher(entry.size, with_git_sha1=wants_git_sha1(entry.digests, entry.size))
-        self._known = known if known and (known.size, known.sha256) == (entry.size, entry.digests.sha256) else None
+        self._known = known if known and is_of(known, entry) else None
 
     @property
     def position(self) -> int:

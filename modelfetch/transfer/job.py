@@ -14,11 +14,15 @@ from modelfetch.manifest import Digests, Entry
 
 @dataclass(frozen=True)
 class Source:
-    """One file at one endpoint. `credential` is shown to its own origin only, whatever `url` redirects to."""
+    """One file at one endpoint. `credential` is shown to its own origin only, whatever `url` redirects to.
+
+    `trusted`: the endpoint is the hub's own, or its user trusts it with a token. Its bytes are checked like any others.
+    """
 
     endpoint: str
     url: str
     credential: Credential | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ sources.
 """
 
 _AFTER_KINDS = f"""
-A file that is larger than one piece has its wrong bytes looked for instead: see `modelfetch/planning/suspects.py`.
+A file larger than one piece has its wrong bytes looked for instead. Its sources are asked whether they know the
+digests of its pieces, which `modelfetch serve` does and no hub: then a wrong byte costs one piece, from somebody else
+(`modelfetch/planning/mending.py`). Otherwise the bytes of one source after another are compared with another's, those
+of the source that is trusted least first, until the file is right (`modelfetch/planning/suspects.py`).
 
 ## Statuses
 

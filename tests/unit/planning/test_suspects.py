@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfetch.planning.spans import Span, SpanSet
-from modelfetch.planning.suspects import UNKNOWN, Replacement, Suspects
+from modelfetch.planning.suspects import UNKNOWN, Replacement, Suspects, Trust
 
 WHOLE = Span(0, 100)
+OWN = {"own": Trust(lists=True)}
 
 
 def spans(*pairs: tuple[int, int]) -> SpanSet:
@@ -20,12 +21,12 @@ def spans(*pairs: tuple[int, int]) -> SpanSet:
 
 
 def test_bytes_of_an_earlier_run_are_suspected_first_and_anybody_may_send_them_again() -> None:
-    replacement = Suspects("own").next(WHOLE, {"own": spans((0, 60))}, ["own"])
+    replacement = Suspects(OWN).next(WHOLE, {"own": spans((0, 60))}, ["own"])
     assert replacement == Replacement(UNKNOWN, (Span(60, 100),))
 
 
 def test_whoever_sent_least_is_suspected_first_and_the_manifests_own_endpoint_last() -> None:
-    suspects = Suspects("own")
+    suspects = Suspects(OWN)
     senders = {"own": spans((0, 10)), "much": spans((10, 70)), "little": spans((70, 100))}
     endpoints = {"own", "much", "little", "idle"}
     order = []
@@ -35,26 +36,64 @@ def test_whoever_sent_least_is_suspected_first_and_the_manifests_own_endpoint_la
     assert order == ["little", "much", "own"]
 
 
+def order_of(trust: dict[str, Trust], senders: dict[str, SpanSet], misbehaved: set[str]) -> list[str]:
+    """Whose bytes are compared first, and so on."""
+    suspects, order = Suspects(trust), []
+    while (replacement := suspects.next(WHOLE, senders, senders, misbehaved)) and replacement.compares:
+        order.append(replacement.suspect)
+    return order
+
+
+def test_the_less_an_endpoint_is_trusted_the_sooner_it_is_suspected() -> None:
+    trust = {
+        "listing mirror": Trust(lists=True),
+        "mirror": Trust(),
+        "private mirror": Trust(private=True),
+        "own": Trust(chosen=True),
+        "private own": Trust(chosen=True, private=True),
+    }
+    senders = {name: spans((20 * number, 20 * number + 20)) for number, name in enumerate(sorted(trust))}
+    wanted = ["mirror", "listing mirror", "private mirror", "own", "private own"]
+    assert order_of(trust, senders, set()) == wanted
+    assert order_of(trust, senders, {"private own"}) == ["private own", *wanted[:-1]]
+
+
+def test_who_lied_before_comes_before_bytes_of_which_nobody_knows_the_sender() -> None:
+    senders = {"mirror": spans((0, 30)), "own": spans((30, 60))}
+    assert order_of(OWN, senders, set()) == [UNKNOWN, "mirror", "own"]
+    assert order_of(OWN, senders, {"own"}) == ["own", UNKNOWN, "mirror"]
+
+
+def test_who_lied_before_is_the_last_to_send_the_file_alone() -> None:
+    trust = {"own": Trust(chosen=True, private=True), "b": Trust(), "c": Trust(private=True)}
+    senders = {name: spans((30 * number, 30 * number + 30)) for number, name in enumerate(sorted(trust))}
+    suspects, endpoints, alone = Suspects(trust), frozenset(trust), list[str]()
+    while replacement := suspects.next(Span(0, 90), senders, endpoints, {"own"}):
+        if not replacement.compares:
+            alone.append(*(endpoints - replacement.benched))
+    assert alone == ["c", "b", "own"]
+
+
 def test_doubting_takes_no_room_for_each_byte() -> None:
     whole = Span(0, 1 << 50)
-    replacement = Suspects("own").next(whole, {"own": SpanSet([whole])}, ["own", "other"])
+    replacement = Suspects(OWN).next(whole, {"own": SpanSet([whole])}, ["own", "other"])
     assert replacement == Replacement("own", (whole,), frozenset({"own"}))
 
 
 def test_a_suspect_who_sent_nothing_that_is_left_is_none() -> None:
     senders = {"own": spans((0, 100)), "other": SpanSet()}
-    replacement = Suspects("own").next(WHOLE, senders, ["own", "other"])
+    replacement = Suspects(OWN).next(WHOLE, senders, ["own", "other"])
     assert replacement == Replacement("own", (WHOLE,), frozenset({"own"}))
 
 
 def test_a_suspect_who_is_alone_sends_all_of_it_again_once() -> None:
-    suspects, senders = Suspects("own"), {"own": spans((0, 100))}
-    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("own", (WHOLE,), compares=False)
+    suspects, senders = Suspects(OWN), {"own": spans((0, 100))}
+    assert suspects.next(WHOLE, senders, ["own"]) == Replacement("own", (WHOLE,))
     assert suspects.next(WHOLE, senders, ["own"]) is None
 
 
 def test_the_first_piece_that_differs_is_tried_at_once_and_the_second_time_everything_is_replaced() -> None:
-    suspects, senders = Suspects("own"), {"own": spans((0, 50)), "other": spans((50, 100))}
+    suspects, senders = Suspects(OWN), {"own": spans((0, 50)), "other": spans((50, 100))}
     others = frozenset({"other"})
     assert suspects.next(WHOLE, senders, ["own", "other"]) == Replacement("other", (Span(50, 100),), others)
     assert suspects.found()
@@ -64,7 +103,7 @@ def test_the_first_piece_that_differs_is_tried_at_once_and_the_second_time_every
 
 
 def test_of_two_sources_each_is_asked_only_for_what_the_other_sent() -> None:
-    suspects = Suspects("own")
+    suspects = Suspects(OWN)
     suspects.next(WHOLE, {"own": spans((0, 50)), "other": spans((50, 100))}, ["own", "other"])
     suspects.alike(Span(50, 100))
     replacement = suspects.next(WHOLE, {"own": spans((0, 100)), "other": SpanSet()}, ["own"])
@@ -73,7 +112,7 @@ def test_of_two_sources_each_is_asked_only_for_what_the_other_sent() -> None:
 
 
 def test_when_two_sent_the_very_same_bytes_the_listing_is_wrong_and_nothing_more_is_fetched() -> None:
-    suspects = Suspects("own")
+    suspects = Suspects(OWN)
     suspects.next(WHOLE, {"own": spans((0, 50)), "other": spans((50, 100))}, ["own", "other"])
     suspects.alike(Span(50, 100))
     suspects.next(WHOLE, {"own": spans((0, 100))}, ["own"])
@@ -82,7 +121,7 @@ def test_when_two_sent_the_very_same_bytes_the_listing_is_wrong_and_nothing_more
 
 
 def test_after_comparing_every_source_is_tried_alone_and_who_was_found_wrong_last() -> None:
-    suspects = Suspects("own")
+    suspects = Suspects(OWN)
     senders = {"own": spans((0, 40)), "b": spans((40, 70)), "c": spans((70, 100))}
     everybody = frozenset({"own", "b", "c"})
     compared = []
@@ -99,7 +138,7 @@ def test_after_comparing_every_source_is_tried_alone_and_who_was_found_wrong_las
 
 
 def test_bytes_that_are_a_sources_own_are_not_asked_of_it_again() -> None:
-    suspects, senders = Suspects("own"), {"own": spans((0, 40)), "b": spans((40, 100))}
+    suspects, senders = Suspects(OWN), {"own": spans((0, 40)), "b": spans((40, 100))}
     while (replacement := suspects.next(WHOLE, senders, ["own", "b"])) and replacement.compares:
         pass
     assert replacement == Replacement("b", (Span(40, 100),), frozenset({"b"}), compares=False)
@@ -112,6 +151,7 @@ class Transfer:
     lies: dict[str, set[int]]
     chance: random.Random
     collude: bool = False
+    trust: dict[str, Trust] = field(default_factory=lambda: OWN)
     suspects: Suspects = field(init=False)
     disk: dict[int, str] = field(default_factory=dict)
     senders: dict[int, str] = field(default_factory=dict)
@@ -119,7 +159,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         self.endpoints = set(self.lies)
-        self.suspects = Suspects("own")
+        self.suspects = Suspects(self.trust)
 
     def fetch(self, byte: int) -> bool:
         """Bring a byte from anybody who is still asked; returns whether it differs from what was there."""
@@ -141,11 +181,12 @@ class Transfer:
             for name in self.lies
         }
 
-    def replace(self, replacement: Replacement) -> None:
+    def replace(self, replacement: Replacement, *, shuffled: bool = True) -> None:
         """What `Board.mismatched` and `Board.written` do."""
         self.endpoints = set(self.lies) - replacement.benched
         pieces = [byte for span in replacement.spans for byte in range(span.start, span.stop)]
-        self.chance.shuffle(pieces)
+        if shuffled:
+            self.chance.shuffle(pieces)
         compares = replacement.compares
         for byte in pieces:
             differs = self.fetch(byte)
@@ -220,3 +261,52 @@ def test_one_wrong_byte_of_two_sources_costs_at_most_what_everybody_sent(liar: s
     transfer, _ = searched({"own": set(), "b": set(), liar: {3}}, random.Random(seed), found_wrong=set())
     assert transfer.matches
     assert transfer.fetched <= 2 * SIZE
+
+
+def costs(trust: dict[str, Trust], liar: str, *, once: bool) -> list[float]:
+    """What a file costs, in its size, for each piece of the liar's that may be the wrong one. All sent alike much."""
+    names = sorted(trust)
+    found = []
+    for wrong in range(SIZE):
+        if names[wrong % len(names)] != liar:
+            continue
+        transfer = Transfer({**{name: set() for name in names}, liar: {wrong}}, random.Random(0), trust=trust)
+        for byte in range(SIZE):
+            transfer.endpoints = {names[byte % len(names)]}
+            transfer.fetch(byte)
+        if once:
+            transfer.lies[liar].clear()
+        transfer.endpoints = set(names)
+        while not transfer.matches:
+            replacement = transfer.suspects.next(Span(0, SIZE), transfer.sent(), transfer.endpoints)
+            assert replacement
+            transfer.replace(replacement, shuffled=False)
+        found.append(transfer.fetched / SIZE)
+    return found
+
+
+OFFICIAL = Trust(chosen=True, private=True)
+
+
+@pytest.mark.parametrize("once", [True, False])
+@pytest.mark.parametrize(
+    ("trust", "liar", "mean", "worst"),
+    [
+        ({"own": OFFICIAL, "mirror": Trust(lists=True)}, "mirror", 1.25, 1.5),
+        ({"own": OFFICIAL, "mirror": Trust(lists=True)}, "own", 1.75, 2.0),
+        ({"own": OFFICIAL, "b": Trust(), "c": Trust(private=True)}, "b", 1.17, 1.34),
+        ({"own": OFFICIAL, "b": Trust(), "c": Trust(private=True)}, "c", 1.5, 1.67),
+    ],
+)
+def test_one_wrong_byte_costs_half_of_what_its_sender_sent_and_all_that_was_trusted_less(
+    trust: dict[str, Trust], liar: str, mean: float, worst: float, once: bool
+) -> None:
+    found, a_piece = costs(trust, liar, once=once), 1 / SIZE
+    assert max(found) <= worst + a_piece
+    assert sum(found) / len(found) <= mean + a_piece
+
+
+def test_what_went_wrong_once_on_the_way_from_the_only_source_costs_half_the_file_on_average() -> None:
+    found, a_piece = costs(OWN, "own", once=True), 1 / SIZE
+    assert max(found) <= 2.0
+    assert sum(found) / len(found) <= 1.5 + a_piece
