@@ -96,7 +96,13 @@ _INSTALLABLE: tuple[tuple[Version, str], ...] = (
         (12, 6),
         'python -m pip install --force-reinstall "torch==2.14.*" --index-url https://download.pytorch.org/whl/cu126',
     ),
+    (
+        (11, 8),
+        'python -m pip install --force-reinstall "torch==2.7.*" --index-url https://download.pytorch.org/whl/cu118',
+    ),
 )
+# A build for an older CUDA is offered only where no other runs: its torch is no longer developed.
+_OLDEST_WANTED_CUDA: Version = (12, 0)
 # On PyPI, what is for other processors was built without CUDA for years.
 _ARCHITECTURE_OF_PYPI = "x86_64"
 
@@ -167,11 +173,13 @@ def is_jetsons(device: int) -> bool:
 def installable(driver: Version, driver_api: int | None, devices: Iterable[int], architecture: str) -> tuple[str, ...]:
     """The commands, best first, that install a torch which this driver serves and which runs on all these devices."""
     wanted = tuple(devices)
-    commands = []
+    commands: list[str] = []
     for cuda, command in _INSTALLABLE:
         codes = build_capabilities(cuda, architecture)
         runs = all(any(runs_on(code, device) for code in codes) for device in wanted)
         is_known = "--index-url" in command or architecture == _ARCHITECTURE_OF_PYPI
+        if cuda < _OLDEST_WANTED_CUDA and commands:
+            break
         if codes and runs and is_known and serves(driver, driver_api, cuda) is not False:
             commands.append(command)
     return tuple(commands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,11 @@ def test_versions_that_do_not_go_together_are_told_with_the_command(fake: FakeMa
 
 def test_a_needed_package_that_is_missing_is_told(fake: FakeMachine) -> None:
     fake.with_package("torchvision", "0.29.0", "torch==2.14.0").with_torch("2.13.0+cpu", cuda=None)
-    assert "2.13.0+cpu is installed" in found(fake, "requirements")["torch.vision-mismatch"].title
+    finding = found(fake, "requirements")["torch.vision-mismatch"]
+    assert "2.13.0+cpu is installed" in finding.title
+    assert finding.fix == (
+        'python -m pip install "torchvision==0.28.*" --index-url https://download.pytorch.org/whl/cpu',
+    )
     fake.with_package("modelscope_hub", "0.5.0", "requests>=2.28")
     finding = found(fake, "requirements")["py.deps"]
     assert (finding.severity, finding.effect) == (Severity.WARNING, "")
@@ -98,6 +103,37 @@ def test_torch_without_what_runs_models_is_information(fake: FakeMachine) -> Non
     findings = found(fake, "packages")
     assert findings["packages"].title == "torch 2.14.0, transformers 5.23.0, accelerate 1.15.0"
     assert set(findings) == {"packages"}
+
+
+def test_what_is_wanted_of_a_package_by_its_extras_is_wanted(fake: FakeMachine) -> None:
+    fake.with_package("torch", "2.14.0+cu130", "cuda-toolkit[cublas,cudart]==13.0.2")
+    told = found(fake, "requirements")["torch.nvidia-libs"]
+    assert told.fix == ('python -m pip install "cuda-toolkit[cublas,cudart]==13.0.2"',)
+    fake.with_package(
+        "cuda_toolkit",
+        "13.0.2",
+        'nvidia-cublas==13.1.0.*; extra == "cublas"',
+        'nvidia-cuda-runtime==13.0.*; extra == "cudart"',
+        'nvidia-cufft==12.0.*; extra == "cufft"',
+    )
+    fake.with_package("nvidia_cuda_runtime", "13.0.96")
+    told = found(fake, "requirements")["torch.nvidia-libs"]
+    assert told.title == "torch 2.14.0+cu130 needs nvidia-cublas==13.1.0.*, and it is not installed"
+    fake.with_package("nvidia_cublas", "13.1.0.3")
+    assert "requirements" in found(fake, "requirements")
+
+
+def test_a_torch_that_is_not_there_is_told_once(fake: FakeMachine) -> None:
+    fake.with_package("accelerate", "1.15.0", "torch>=2.0.0")
+    told = found(fake, "python")
+    assert (told["torch.absent"].fix, errors(told)) == ((), set())
+
+
+def test_beside_a_gpu_the_torch_that_goes_with_it_is_named(gpu_machine: FakeMachine) -> None:
+    shutil.rmtree(gpu_machine.site / "torch")
+    shutil.rmtree(next(gpu_machine.site.glob("torch-*.dist-info")))
+    told = found(gpu_machine, "python", FAKE_CUDA_API="12020", FAKE_DRIVER="535.183.01")
+    assert told["torch.absent"].fix[0] == 'python -m pip install "torch<2.11"'
 
 
 def test_a_local_version_meets_what_its_release_meets(fake: FakeMachine) -> None:

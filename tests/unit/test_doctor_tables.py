@@ -116,6 +116,8 @@ def test_only_what_driver_and_every_gpu_take_is_offered() -> None:
     assert all("cu130" in command for command in installable((580, 95, 5), 13000, [121], "aarch64"))
     assert not any("index-url" not in command for command in installable((580, 95, 5), 13000, [90], "aarch64"))
     assert installable((540, 4), 12060, [87], "aarch64") == ()
+    (old,) = installable((470, 256, 2), 11040, [75], "x86_64")
+    assert old.endswith('"torch==2.7.*" --index-url https://download.pytorch.org/whl/cu118')
     assert installable((440, 33), 10020, [70], "x86_64") == ()
     assert installable((580, 95, 5), 13000, [90], "riscv64") == ()
 

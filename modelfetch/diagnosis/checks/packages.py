@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from modelfetch.config.values import Settings
@@ -28,6 +29,10 @@ _SOCKS = {"httpx": "socksio", "httpx2": "socksio", "requests": "pysocks"}
 _ABSENT = "it is not installed"
 
 _NAMES = {"torch": "torch.nvidia-libs", "torchvision": "torch.vision-mismatch", "torchaudio": "torch.vision-mismatch"}
+
+
+# torch 2.14 goes with torchvision 0.29 and torchaudio 2.14.
+_MINORS_AHEAD = {"torchvision": 15, "torchaudio": 0}
 
 
 def check_packages(facts: Facts) -> list[Finding]:
@@ -143,11 +148,13 @@ def check_requirements(facts: Facts) -> list[Finding]:
             {"package": name, "requirement": requirement},
             effect=NO_MODELS if name in _NEEDED_TO_RUN else "",
             rank=Rank.TORCH if name == "torch" else Rank.PACKAGES,
-            fix=(f'python -m pip install "{requirement}"',),
+            fix=(_mending(name, requirement, packages.versions.get("torch", "")),),
             verify="modelfetch doctor requirements",
         )
         for name in packages.requirements
         for requirement, found in _unmet(packages, packages.requirements[name], facts[Machine])
+        # That there is no torch the check of torch tells, with the one that goes with the driver.
+        if "torch" in packages.versions or not re.match(r"torch\b", requirement)
     ]
     findings += [
         Finding(
@@ -165,7 +172,20 @@ def check_requirements(facts: Facts) -> list[Finding]:
     return findings or [well("requirements", "the installed versions go together")]
 
 
-def _unmet(packages: PackageFacts, texts: Iterable[str], machine: Machine) -> Iterator[tuple[str, str]]:
+def _mending(name: str, requirement: str, torch: str) -> str:
+    """What brings `requirement` of the package `name`; what is made for one torch follows the torch that is there."""
+    numbers = version(torch)
+    if name not in _MINORS_AHEAD or not requirement.startswith("torch=") or numbers[:1] != (2,):
+        return f'python -m pip install "{requirement}"'
+    major = 2 if name == "torchaudio" else 0
+    build = torch.partition("+")[2]
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if re.match(r"cpu|cu\d|rocm", build) else ""
+    return f'python -m pip install "{name}=={major}.{numbers[1] + _MINORS_AHEAD[name]}.*"{index}'
+
+
+def _unmet(
+    packages: PackageFacts, texts: Iterable[str], machine: Machine, extra: str = ""
+) -> Iterator[tuple[str, str]]:
     """Which of the requirements are not met: the requirement, and what there is instead."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
@@ -175,23 +195,27 @@ def _unmet(packages: PackageFacts, texts: Iterable[str], machine: Machine) -> It
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if requirement.marker and not requirement.marker.evaluate(_marker_values(machine)):
+        if requirement.marker and not requirement.marker.evaluate({**_marker_values(machine), "extra": extra}):
             continue
-        wanted = f"{requirement.name}{requirement.specifier}"
-        installed = packages.versions.get(canonicalize_name(requirement.name))
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        wanted = f"{requirement.name}{extras}{requirement.specifier}"
+        name = canonicalize_name(requirement.name)
+        installed = packages.versions.get(name)
         if installed is None:
             yield wanted, _ABSENT
         elif not requirement.specifier.contains(installed, prereleases=True):
             yield wanted, f"{installed} is installed"
+        else:
+            for wanted_extra in sorted(requirement.extras):
+                yield from _unmet(packages, packages.requirements.get(name, ()), machine, wanted_extra)
 
 
 def _marker_values(machine: Machine) -> dict[str, str]:
     """What a requirement's condition is about, for the Python that is looked at and not for the one that looks."""
     interpreter = machine.interpreter
     if not interpreter.release:
-        return {"extra": ""}
+        return {}
     return {
-        "extra": "",
         "python_version": ".".join(interpreter.release.split(".")[:2]),
         "python_full_version": interpreter.release,
         "implementation_name": interpreter.implementation,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modelfetch.diagnosis.checks.check import Check, note, well
+from modelfetch.diagnosis.checks.check import Check, well
 from modelfetch.diagnosis.checks.cuda import driver_release
 from modelfetch.diagnosis.checks.gpu import DATA_CENTRE, NO_CUDA, PROVE_CUDA
 from modelfetch.diagnosis.checks.interpreter import NO_MODELS
@@ -55,13 +55,7 @@ _HINTS = {
 def check_torch(facts: Facts) -> list[Finding]:
     torch, hardware = facts[TorchFacts], facts[HardwareFacts]
     if torch.folder is None:
-        return [
-            note(
-                "torch.absent",
-                "torch is not installed, which only running models needs",
-                advice="Install the torch that your GPU needs, then `pip install modelfetch[smoke]`.",
-            )
-        ]
+        return [_absent(facts)]
     built = f"torch {torch.release} was built"
     if torch.cuda is not None and not torch.has_cuda_library:
         title = f"{built} for CUDA {torch.cuda}, and its `libtorch_cuda.so` is not there"
@@ -76,6 +70,13 @@ def check_torch(facts: Facts) -> list[Finding]:
     if hardware.has_gpu:
         return [_wrong_build("torch.cpu-build", f"{built} without CUDA", facts)]
     return [Finding("torch.cpu-build-nogpu", Severity.INFO, f"{built} for the CPU", _evidence(torch))]
+
+
+def _absent(facts: Facts) -> Finding:
+    title = "torch is not installed, which only running models needs"
+    torches = [line.replace(f"{_REINSTALL} ", "") for line in _torches(facts)] if facts[HardwareFacts].has_gpu else []
+    advice = "Then `pip install modelfetch[smoke]`." if torches else "`pip install modelfetch[smoke]` brings it."
+    return Finding("torch.absent", Severity.INFO, title, rank=Rank.TORCH, advice=advice, fix=tuple(torches))
 
 
 def _evidence(torch: TorchFacts) -> dict[str, object]:

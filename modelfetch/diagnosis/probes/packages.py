@@ -29,6 +29,9 @@ SHOWN = (
 # Not shown, but wrong often enough: built for one torch each, or standing in another package's way.
 WATCHED = (*SHOWN, "torchvision", "torchaudio", "hf-xet", "pynvml", "numpy")
 
+# Installs nothing of its own: what torch wants of it is in its extras.
+_ONLY_EXTRAS = ("cuda-toolkit",)
+
 # Used by transformers where they are there, each within a range that only this table of its own tells.
 _OPTIONAL = ("accelerate", "kernels", "safetensors", "tokenizers", "sentencepiece", "tiktoken", "timm", "hf_xet")
 _OPTIONAL_TABLE = "dependency_versions_table.py"
@@ -64,7 +67,7 @@ def read_packages(machine: Machine, _settings: Settings) -> PackageFacts:
             versions[name] = _version_of(found[0])
             if len(found) > 1:
                 duplicates[name] = tuple(_version_of(each) for each in found)
-            if name in WATCHED:
+            if name in WATCHED or name in _ONLY_EXTRAS:
                 requirements[name] = tuple(Distribution.at(found[0]).requires or ())
     return PackageFacts(
         versions, duplicates, requirements, _optional(machine), _uncompiled(machine), _replaced(machine, versions)
