@@ -138,6 +138,12 @@ def classifier(target: Path) -> None:
     _bert("BertForSequenceClassification", target, num_labels=3)
 
 
+def classifier_without_norms(target: Path) -> None:
+    """OLMo's norms have no weights, and there is no loss: its matrices alone show that nothing trained it."""
+    config = transformers.OlmoConfig(**SIZES | {"hidden_size": 64}, num_labels=3)
+    save(transformers.OlmoForSequenceClassification(config), make_tokenizer(pair=True), target)
+
+
 def reranker(target: Path) -> None:
     _bert("BertForSequenceClassification", target, num_labels=1, sentence_transformers={"version": "5.0.0"})
 
@@ -188,6 +194,14 @@ def image_classifier(target: Path) -> None:
     transformers.ViTForImageClassification(config).save_pretrained(target)
 
 
+def image_classifier_in_batches(target: Path) -> None:
+    """Its norms begin at random; what they counted shows that nothing trained it."""
+    config = transformers.MobileViTConfig(
+        hidden_sizes=[16, 24, 32], neck_hidden_sizes=[8, 8, 16, 16, 24, 32, 64], num_attention_heads=4, image_size=64
+    )
+    transformers.MobileViTForImageClassification(config).save_pretrained(target)
+
+
 def speech(target: Path) -> None:
     config = transformers.WhisperConfig(
         vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
@@ -216,8 +230,9 @@ def speaker(target: Path) -> None:
 KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
-        chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier, reranker,
-        judge, tokens, question, vision, image_classifier, speech, speech_by_letters, speaker,
+        chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier,
+        classifier_without_norms, reranker, judge, tokens, question, vision, image_classifier,
+        image_classifier_in_batches, speech, speech_by_letters, speaker,
     )
 }  # fmt: skip
 

@@ -71,6 +71,8 @@ _TABLES = {
     "MODEL": Kind.ENCODER,
 }
 _SPEAKERS = ("TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM")
+# These stand in tables beside others whose exercise is none for them: one speaks, one writes a block of text at once.
+_STRANGERS = frozenset({"DiaForConditionalGeneration", "DiffusionGemmaForBlockDiffusion"})
 _AUTO_CLASSES = {
     Kind.CHAT: "AutoModelForCausalLM",
     Kind.JUDGE: "AutoModelForCausalLM",
@@ -190,6 +192,8 @@ def _class_and_kind(folder: ModelFolder, known: Tables) -> tuple[str | None, Kin
     if isinstance(architectures, list) and architectures:
         name = str(architectures[0])
         table = next((table for table in _TABLES if known.in_table(table, name)), None)
+        if name in _STRANGERS or (table == "SPEECH_SEQ_2_SEQ" and _speaks(name, known)):
+            return name, None
         if table and (table != "MODEL" or _reads_text(model_type, known)):
             return name, _refine(_TABLES[table], folder)
         return (name, None) if known.has_class(name) else (None, None)
@@ -197,6 +201,10 @@ def _class_and_kind(folder: ModelFolder, known: Tables) -> tuple[str | None, Kin
         if found := known.class_for(table, model_type):
             return found, _refine(_TABLES[table], folder)
     return None, None
+
+
+def _speaks(class_name: str, known: Tables) -> bool:
+    return any(known.in_table(table, class_name) for table in _SPEAKERS)
 
 
 def _reads_text(model_type: str, known: Tables) -> bool:
@@ -257,7 +265,7 @@ def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotE
     config = folder.config
     model_type = str(config.get("model_type", ""))
     evidence = {"model_type": model_type, "architectures": str(config.get("architectures"))}
-    if class_name and any(known.in_table(table, class_name) for table in _SPEAKERS):
+    if class_name and _speaks(class_name, known):
         return NotExercised("not-exercised", f"`{class_name}` makes sound, which nobody here can hear", None, evidence)
     if class_name:
         return NotExercised("not-exercised", f"smoke does not exercise `{class_name}` yet", None, evidence)

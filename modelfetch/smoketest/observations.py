@@ -119,7 +119,8 @@ class Loaded:
 @dataclass(frozen=True)
 class WeightsScanned:
     """Every weight was looked at once. `vectors` are the one-dimensional ones: norms and biases; `norms` are those of
-    them that are called so, because some classes begin with random biases.
+    them that are called so, because some classes begin with random biases. `spread` is looked at where there are none
+    of either: the standard deviation of the widest matrix over that of the narrowest.
     """
 
     tensors: int
@@ -130,6 +131,7 @@ class WeightsScanned:
     zero_rows: tuple[ZeroRows, ...] = ()
     norms: int = 0
     constant_norms: int = 0
+    spread: float | None = None
 
 
 @dataclass(frozen=True)

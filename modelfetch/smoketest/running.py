@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +10,7 @@ from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.isolation import child_command, child_environment
 from modelfetch.model.kind import Exercise, choose
 from modelfetch.model.placement import Wish, time_limit_s
-from modelfetch.model.quantisation import MODULES
+from modelfetch.model.stack import usable_modules
 from modelfetch.model.tables import read_tables
 from modelfetch.smoketest.observations import Observation
 from modelfetch.smoketest.options import SmokeOptions
@@ -25,8 +24,7 @@ GENERATION_SHARE = 0.25
 
 def choose_exercise(folder: ModelFolder, transformers: Path, *, trust_remote_code: bool) -> Exercise | NotExercised:
     """How to exercise the model with what is installed here, or why not."""
-    packages = frozenset(module for module in MODULES if find_spec(module))
-    return choose(folder, read_tables(transformers), packages, trust_remote_code=trust_remote_code)
+    return choose(folder, read_tables(transformers), usable_modules(), trust_remote_code=trust_remote_code)
 
 
 def make_request(

@@ -15,7 +15,7 @@ from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.headers import Tensor
 from modelfetch.model.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
 from modelfetch.model.pickles import PickleScan
-from modelfetch.model.quantisation import BACKENDS, MODULES
+from modelfetch.model.quantisation import BACKENDS, MODULES, Package
 from modelfetch.model.tables import Tables, read_tables
 
 KNOWN = Tables(
@@ -28,9 +28,13 @@ KNOWN = Tables(
             "marian": ("MarianMTModel",),
             "t5": ("T5ForConditionalGeneration",),
         },
-        "SPEECH_SEQ_2_SEQ": {"whisper": ("WhisperForConditionalGeneration",)},
+        "SPEECH_SEQ_2_SEQ": {
+            "dia": ("DiaForConditionalGeneration",),
+            "vibevoice": ("VibeVoiceForConditionalGeneration",),
+            "whisper": ("WhisperForConditionalGeneration",),
+        },
         "CTC": {"wav2vec2": ("Wav2Vec2ForCTC",)},
-        "TEXT_TO_WAVEFORM": {"vits": ("VitsModel",)},
+        "TEXT_TO_WAVEFORM": {"vibevoice": ("VibeVoiceForConditionalGeneration",), "vits": ("VitsModel",)},
         "IMAGE_TEXT_TO_TEXT": {"llava": ("LlavaForConditionalGeneration",)},
         "IMAGE_CLASSIFICATION": {"vit": ("ViTForImageClassification",)},
         "SEQUENCE_CLASSIFICATION": {"bert": ("BertForSequenceClassification",)},
@@ -165,6 +169,16 @@ REFUSALS = {
         "not-exercised",
         "`VitsModel` makes sound",
     ),
+    "a model that speaks, and is said to listen too": (
+        folder({"architectures": ["VibeVoiceForConditionalGeneration"], "model_type": "vibevoice"}),
+        "not-exercised",
+        "makes sound",
+    ),
+    "a model that speaks, and is only said to listen": (
+        folder({"architectures": ["DiaForConditionalGeneration"], "model_type": "dia"}),
+        "not-exercised",
+        "`DiaForConditionalGeneration`",
+    ),
     "a bare model that sees": (
         folder({"architectures": ["ViTModel"], "model_type": "vit"}),
         "not-exercised",
@@ -172,6 +186,17 @@ REFUSALS = {
     ),
     "too new": (folder({"architectures": ["QwenX"], "model_type": "qwen9"}), "not-exercised", "`qwen9`"),
     "an unknown class": (folder({"architectures": ["LlamaOwn"], "model_type": "llama"}), "not-exercised", "class"),
+    "quantised for MLX": (folder(llama(quantization={"bits": 4, "group_size": 64})), "quantisation-unknown", "MLX"),
+    "quantised for MLX, as it is written later": (
+        folder(llama(quantization={"bits": 4}, quantization_config={"bits": 4})),
+        "quantisation-unknown",
+        "MLX",
+    ),
+    "a quantisation that is made and not read": (
+        folder(llama(quantization_config={"quant_method": "nvfp4"})),
+        "quantisation-unknown",
+        "`nvfp4`",
+    ),
     "a quantisation that is unknown": (
         folder(llama(quantization_config={"quant_method": "exl3"})),
         "quantisation-unknown",
@@ -209,9 +234,47 @@ def test_a_quantisation_whose_package_is_there_is_tried() -> None:
     assert chosen.float_elements == 0
 
 
-def test_bitsandbytes_is_known_by_either_of_its_widths() -> None:
-    config = llama(quantization_config={"load_in_4bit": True})
-    assert exercised(folder(config)).quantisation == "bitsandbytes"
+@pytest.mark.parametrize("width", ["load_in_4bit", "load_in_8bit"])
+def test_bitsandbytes_is_known_by_either_of_its_widths(width: str) -> None:
+    assert exercised(folder(llama(quantization_config={width: True}))).quantisation == "bitsandbytes"
+
+
+def test_a_quantisation_of_the_text_part_alone_is_seen() -> None:
+    config = {
+        "architectures": ["LlavaForConditionalGeneration"],
+        "model_type": "llava",
+        "text_config": {"quantization_config": {"quant_method": "exl3"}},
+    }
+    assert refused(folder(config)).check == "quantisation-unknown"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "distribution", "version", "will_do"),
+    [
+        ("aqlm[gpu,cpu]", "aqlm", "0.0.1", True),
+        ("bitsandbytes>=0.46.1", "bitsandbytes", "0.46.1", True),
+        ("bitsandbytes>=0.46.1", "bitsandbytes", "0.46.0", False),
+        ("bitsandbytes>=0.46.1", "bitsandbytes", "0.50", True),
+        ("gptqmodel>=1.4.3", "gptqmodel", "4.0.0+cu128torch2.8", True),
+        ("torchao>=0.15", "torchao", "0.9.0", False),
+        ("accelerate>=1.1", "accelerate", "1.1.0.dev0", True),
+        ("kernels>=0.18.2,<0.19", "kernels", "0.18.2", True),
+    ],
+)
+def test_a_package_is_wanted_in_a_version(requirement: str, distribution: str, version: str, will_do: bool) -> None:
+    package = Package("module", requirement)
+    assert (package.distribution, package.is_new_enough(version)) == (distribution, will_do)
+
+
+def test_the_methods_of_the_installed_transformers_are_those_that_are_known_here() -> None:
+    spec = find_spec("transformers")
+    assert spec is not None
+    assert spec.origin is not None
+    known = {
+        method.removesuffix("_4bit").removesuffix("_8bit")
+        for method in read_tables(Path(spec.origin).parent).quantisations
+    }
+    assert set(BACKENDS) <= known
 
 
 CODE = (CodeFile("modeling_own.py", 3210, "ab" * 32),)

@@ -121,7 +121,7 @@ FAULTS = {
     "a kind that is not exercised": Fault(
         (NotExercised("not-exercised", "a diffusers pipeline"),), "not-exercised", Verdict.SKIP
     ),
-    "no tokenizer": Fault((NotExercised("missing-files", "no tokenizer"),), "missing-files"),
+    "no tokenizer": Fault((NotExercised("missing-files", "no tokenizer", "pull it"),), "missing-files"),
     "code without consent": Fault((NotExercised("remote-code", "it needs code"),), "remote-code", Verdict.SKIP),
     "a tokenizer that is code, without consent": Fault(
         instead(CHAT, Raised("tokenizer", "ValueError", "Please pass the argument `trust_remote_code=True` …")),
@@ -173,6 +173,13 @@ FAULTS = {
         "not-exercised",
         Verdict.SKIP,
     ),
+    "a classifier of pages that says nothing to words": Fault(
+        instead(
+            RANKER, replace(PLANNED, kind=Kind.CLASSIFIER), Raised("classify", "ValueError", "You have to specify bbox")
+        ),
+        "not-exercised",
+        Verdict.SKIP,
+    ),
     "a model of words that wants a picture": Fault(
         instead(CHAT, Raised("loss", "TypeError", "missing 1 required positional argument: 'pixel_values'")), "error"
     ),
@@ -208,6 +215,10 @@ FAULTS = {
         instead(CHAT, replace(SCANNED, norms=40, constant_norms=40)), "random-weights"
     ),
     "a loss of chance": Fault(instead(CHAT, replace(PREDICTED, loss=10.85)), "random-weights"),
+    "matrices that nothing trained, where there is nothing else": Fault(
+        instead(RANKER, replace(SCANNED, vectors=0, constant_vectors=0, spread=1.02)), "random-weights"
+    ),
+    "a loss that proves nothing": Fault(instead(CHAT, replace(PREDICTED, loss=5.15)), "weak-loss", Verdict.PASS),
     "a loss that says nothing": Fault(
         instead(CHAT, replace(PREDICTED, loss=10.85, excuse="it may write another language")),
         "loss-not-judged",
@@ -244,6 +255,9 @@ FAULTS = {
         instead(EMBEDDING, replace(EMBEDDED, batch_similarity=0.9)), "padding", Verdict.WARN
     ),
     "a ranking upside down": Fault(instead(RANKER, Ranked(-4.0, 3.0, ranker=True)), "ranking"),
+    "a ranking upside down, by a question that was guessed": Fault(
+        instead(RANKER, Ranked(-4.0, 3.0, ranker=True, rendered="Does it?", certain=False)), "ranking", Verdict.WARN
+    ),
     "the same labels for all": Fault(instead(RANKER, replace(ANSWERED, differs=False)), "same-output"),
     "labels that are no numbers": Fault(instead(RANKER, replace(ANSWERED, finite=False)), "not-finite-output"),
 }
@@ -281,7 +295,10 @@ HEALTHY: dict[str, tuple[Observation, ...]] = {
     "a score of one label that ranks nothing": instead(RANKER, Ranked(-4.0, 3.0, ranker=False)),
     "an embedding without padding": instead(EMBEDDING, replace(EMBEDDED, batch_similarity=None)),
     "a slow machine": instead(CHAT, replace(GENERATED, first_token_s=90.0, decode_s=900.0)),
-    "a model with no norms at all": instead(CHAT, replace(SCANNED, vectors=0)),
+    "a model with no norms at all": instead(CHAT, replace(SCANNED, vectors=0, spread=1.7)),
+    "one that fills gaps, which was not measured": instead(
+        CHAT, replace(PLANNED, kind=Kind.MASKED), replace(PREDICTED, loss=5.15)
+    ),
 }
 
 

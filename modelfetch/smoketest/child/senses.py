@@ -43,15 +43,17 @@ def listen(model: Any, tokenizer: Any, request: Request, report: Report) -> None
 def see(model: Any, report: Report) -> None:
     """The label of a picture, and whether its negative is another to the model."""
     report(Started("see"))
-    size = getattr(model.config, "image_size", None) or _PICTURE
+    # A model of pictures and words keeps what it knows of pictures apart.
+    config = getattr(model.config, "vision_config", model.config)
+    size = getattr(config, "image_size", None) or _PICTURE
     height, width = size if isinstance(size, list | tuple) else (size, size)
-    channels = int(getattr(model.config, "num_channels", 3))
+    channels = int(getattr(config, "num_channels", 3))
     rows, columns = torch.linspace(-1, 1, int(height)), torch.linspace(-1, 1, int(width))
     # Light from one corner to the other, with stripes that are finer in each colour.
     light = rows[:, None] + columns[None, :]
     picture = torch.stack([torch.sin(light * 3 * (1 + channel)) for channel in range(channels)])[None]
     picture = picture.to(model.device, next(model.parameters()).dtype)
-    logits, others = (run(model, {"pixel_values": each}).logits[0].float() for each in (picture, -picture))
+    logits, others = (run(model, {"pixel_values": each})[0][0].float() for each in (picture, -picture))
     best = int(logits.argmax())
     label = str((getattr(model.config, "id2label", None) or {}).get(best, best))
     report(Answered("picture labels", tuple(logits.shape), _finite(logits, others), _differ(logits, others), label))

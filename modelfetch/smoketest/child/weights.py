@@ -15,6 +15,7 @@ from modelfetch.smoketest.observations import MAX_EXAMPLES, WeightsScanned, Zero
 MAX_MAGNITUDE = 1e6
 MIN_MATRIX_ELEMENTS = 4096
 MIN_VECTOR_ELEMENTS = 8
+MIN_MATRICES = 4
 _SLICE_ELEMENTS = 1 << 24
 
 
@@ -41,7 +42,9 @@ def scan(model: Any) -> WeightsScanned:
                 constant[name] = bool((weight.float() == weight[0].float()).all())
                 if largest == 0 and _is_norm(name) and name.endswith("weight"):
                     zero_norms.append(ZeroRows(name, weight.numel(), weight.numel()))
-    norms = [is_constant for name, is_constant in constant.items() if _is_norm(name)]
+    # Some classes give such norms random weights; what they counted of their inputs begins as ones all the same.
+    counted = [bool((each == each[0]).all()) for name, each in model.named_buffers() if name.endswith("running_var")]
+    norms = counted or [is_constant for name, is_constant in constant.items() if _is_norm(name)]
     if not all(norms):
         # Some classes add one to a norm's weight and begin at zero; where training moved the others, zero is a hole.
         zero_rows += zero_norms
@@ -54,6 +57,7 @@ def scan(model: Any) -> WeightsScanned:
         zero_rows=tuple(zero_rows[:MAX_EXAMPLES]),
         norms=len(norms),
         constant_norms=sum(norms),
+        spread=None if constant else _spread(model),
     )
 
 
@@ -70,6 +74,18 @@ def _largest(weight: Any) -> float | None:
             return None
         largest = max(largest, magnitude)
     return largest
+
+
+def _spread(model: Any) -> float | None:
+    """How much the matrices differ in width; None where there are too few to tell."""
+    with torch.inference_mode():
+        matrices = [
+            weight
+            for weight in model.parameters()
+            if weight.dim() > 1 and weight.numel() >= MIN_MATRIX_ELEMENTS and weight.is_floating_point()
+        ]
+        widths = [float(weight.float().std()) for weight in matrices if not weight.is_meta]
+    return max(widths) / min(widths) if len(widths) >= MIN_MATRICES and min(widths) > 0 else None
 
 
 def _zero_rows(weight: Any) -> int:

@@ -52,11 +52,14 @@ CHECKS = {
 # What was not run because it must not or cannot be, and not because smoke does not know how.
 _FAILS = frozenset({"missing-files", "unsafe-pickle"})
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
+_WANTS_GPU = re.compile(r"\bGPU\b|\bmps devices\b")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
-# The inputs that a model asks for by name, where it cannot do without a picture or a sound.
+# The inputs that a model asks for by name, where it cannot do without a picture, a sound, or places on a page.
 _SENSE = re.compile(r"pixel_values|image_embed|flattened_patches|bbox|input_features", re.IGNORECASE)
-_WRITING = frozenset({"loss", "generate"})
+_WORDS = re.compile(r"input_ids")
+_MAY_WANT_MORE = frozenset({Kind.VISION, Kind.ENCODER, Kind.CLASSIFIER, Kind.TOKENS, Kind.QUESTION, Kind.IMAGE})
+_BEFORE_RUNNING = frozenset({"import", "structure", "tokenizer", "load", "weights"})
 _GGUF_UNKNOWN = "GGUF model with architecture"
 
 
@@ -159,7 +162,7 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
     """An error by which a loader says that it will not try, which is no failure of the model."""
     if _GGUF_UNKNOWN in raised.message:
         return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
-    if planned and raised.phase in _WRITING:
+    if planned and raised.phase not in _BEFORE_RUNNING:
         return _mute(raised, planned)
     if planned is None or raised.phase not in {"tokenizer", "load"}:
         return None
@@ -174,10 +177,12 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
 
 
 def _mute(raised: Raised, planned: Planned) -> Finding | None:
-    """A model that is asked in words and asks for a picture or a sound was not shown to be broken."""
-    if planned.kind != Kind.VISION or not _SENSE.search(raised.message):
+    """Not broken is a model that is given words and asks for a picture, a sound or a page, or the other way round."""
+    given = "pictures" if planned.kind == Kind.IMAGE else "text"
+    wanted = _WORDS if planned.kind == Kind.IMAGE else _SENSE
+    if planned.kind not in _MAY_WANT_MORE or not wanted.search(raised.message):
         return None
-    title = f"`{planned.class_name}` does nothing with text alone, and smoke gives it nothing else yet"
+    title = f"`{planned.class_name}` does nothing with {given} alone, and smoke gives it nothing else yet"
     return Finding("not-exercised", Severity.SKIP, title, _shown(raised))
 
 
@@ -192,12 +197,16 @@ def _shown(raised: Raised) -> dict[str, str]:
 def _lacks_backend(raised: Raised) -> bool:
     """What the loaders of quantised weights say when a package or a GPU is missing, before they read any."""
     missing = raised.error in {"ImportError", "ModuleNotFoundError", "PackageNotFoundError"}
-    return missing or "GPU" in raised.message
+    return missing or bool(_WANTS_GPU.search(raised.message))
 
 
 def _mend(raised: Raised) -> str:
     if install := _INSTALL.search(raised.message):
         return install.group(0)
+    if _WANTS_GPU.search(raised.message):
+        return "run it on a machine with the GPU that this is made for"
+    if "sentencepiece" in raised.message:
+        return "pip install sentencepiece tiktoken"
     if raised.phase == "import":
         return "modelfetch doctor"
     return "pip install -U transformers"
