@@ -1,20 +1,22 @@
 """`modelfetch mirrors`: the endpoints that can be pulled from, what is known of them, and trying them.
 
 - `list` sends nothing.
-- `test` ends with exit status 0 when any endpoint can be used, 6 when none can.
+- `test` ends with exit status 0 when any endpoint can be used (any index, where only indexes are tried), 6 when none
+  can. Endpoints and indexes are tried one after the other, so that they do not share the line.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelfetch import reference
 from modelfetch.cli._output import print_json, say
-from modelfetch.config import Settings, load, with_endpoints
+from modelfetch.config import Endpoint, Index, Settings, load, with_endpoints
 from modelfetch.errors import NoSourceError
 from modelfetch.units import format_ago
 
@@ -56,27 +58,53 @@ def list_command(*, as_json: bool) -> None:
     "modelfetch mirrors test --repo Qwen/Qwen3-0.6B --json",
 )
 @click.argument("names", nargs=-1, metavar="[NAME|URL]...")
-@click.option("--repo", metavar="OWNER/NAME", help="The model to try them with, instead of mirrors.yaml's sample.")
+@click.option("--repo", metavar="OWNER/NAME", help="The model to try endpoints with, instead of mirrors.yaml's sample.")
 @_json_option
 def test_command(names: tuple[str, ...], *, repo: str | None, as_json: bool) -> int:
-    """Try endpoints, all at once and for five seconds: how fast each is from here, and whether it sends what it lists.
+    """Try endpoints, and then package indexes: how fast each is from here, and whether it sends what it lists.
 
-    Fetches up to 8 MB from each and keeps nothing but the result, which later pulls begin with. Sends no token. An
-    endpoint that cannot be used is a line of the result; when none can be, the exit status is 6.
+    All at once and for five seconds; of each up to 8 MB are fetched, and nothing is kept but the result, which later
+    pulls begin with and `doctor` chooses an index by. Sends no token. One that cannot be used is a line of the result;
+    when no endpoint can be, the exit status is 6.
     """
-    from modelfetch.cli._mirrors_report import print_report
-    from modelfetch.mirrors import try_endpoints
+    from modelfetch.cli._mirrors_report import print_endpoints, print_indexes
+    from modelfetch.mirrors import try_endpoints, try_indexes
 
-    settings = with_endpoints(load(), names)
-    sample = reference.parse(repo).repo if repo else None
-    if not as_json:
-        say(f"trying {', '.join(endpoint.name for endpoint in settings.endpoints)} …")
-    tested = try_endpoints(settings, repo=sample)
+    settings = _named(load(), names)
+    document: dict[str, Any] = {"endpoints": [], "order": [], "why": None, "indexes": []}
+    usable: list[bool] = []
+    if settings.endpoints:
+        _say_trying(settings.endpoints, quiet=as_json)
+        tested = try_endpoints(settings, repo=reference.parse(repo).repo if repo else None)
+        usable.append(tested.usable)
+        document |= tested.to_json()
+        if not as_json:
+            print_endpoints(tested)
+    if settings.indexes:
+        _say_trying(settings.indexes, quiet=as_json)
+        indexes = try_indexes(settings)
+        usable.append(indexes.usable)
+        document |= indexes.to_json()
+        if not as_json:
+            print_indexes(indexes)
     if as_json:
-        print_json(tested.to_json())
-    else:
-        print_report(tested)
-    return 0 if tested.usable else NoSourceError.exit_status
+        print_json(document)
+    return 0 if usable and usable[0] else NoSourceError.exit_status
+
+
+def _named(settings: Settings, names: tuple[str, ...]) -> Settings:
+    """`settings` with only the endpoints and indexes of these names; with all where there are none."""
+    if not names:
+        return settings
+    indexes = tuple(index for index in settings.indexes if index.name in names)
+    others = [name for name in names if name not in {index.name for index in indexes}]
+    endpoints = with_endpoints(settings, others).endpoints if others else ()
+    return replace(settings, endpoints=endpoints, indexes=indexes)
+
+
+def _say_trying(places: tuple[Endpoint, ...] | tuple[Index, ...], *, quiet: bool) -> None:
+    if not quiet:
+        say(f"trying {', '.join(place.name for place in places)} …")
 
 
 def _list(*, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What endpoints showed before, remembered for each network: `recall` and `remember`.
+"""What endpoints and package indexes showed before, remembered for each network: `recall` and `remember`.
 
 A hint, and nothing else: without it, or with a wrong one, a pull brings the same bytes. So nothing is raised, whatever
 is wrong with the file; nothing is locked; of two that write at once the later one wins.
@@ -13,39 +13,42 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from modelfetch.config import Endpoint
+from modelfetch.config import Endpoint, Index
 from modelfetch.experience.document import LONGEST_BYTES, Memory, read, written
 from modelfetch.experience.network import network_key, read_signs
 from modelfetch.planning.preference import Brought, Experience, Tried
 
-__all__ = ["recall", "remember"]
+__all__ = ["Place", "recall", "remember"]
+
+Place = TypeVar("Place", Endpoint, Index)
 
 
-def recall(file: Path | None, endpoints: Iterable[Endpoint]) -> dict[str, Experience]:
-    """What is remembered of each endpoint on the network that this machine is on, by its name."""
+def recall(file: Path | None, places: Iterable[Place]) -> dict[str, Experience]:
+    """What is remembered of each place on the network that this machine is on, by its name."""
     memory = _load(file)
     here = memory.networks.get(network_key(read_signs(), memory.salt), {}) if memory else {}
-    return {endpoint.name: here.get(_key(endpoint), Experience()) for endpoint in endpoints}
+    return {place.name: here.get(_key(place), Experience()) for place in places}
 
 
-def remember(file: Path | None, seen: Mapping[Endpoint, Tried | Brought]) -> None:
-    """Note what endpoints showed just now on this network."""
+def remember(file: Path | None, seen: Mapping[Place, Tried | Brought]) -> None:
+    """Note what endpoints and package indexes showed just now on this network."""
     if file is None or not seen:
         return
     memory = _load(file) or Memory(secrets.token_hex(16))
     network = network_key(read_signs(), memory.salt)
     here = dict(memory.networks.get(network, {}))
-    for endpoint, what in seen.items():
-        known = here.get(_key(endpoint), Experience())
+    for place, what in seen.items():
+        known = here.get(_key(place), Experience())
         new = replace(known, tried=what) if isinstance(what, Tried) else replace(known, brought=what)
-        here[_key(endpoint)] = new
+        here[_key(place)] = new
     _save(file, written(replace(memory, networks={**memory.networks, network: here})))
 
 
-def _key(endpoint: Endpoint) -> str:
+def _key(place: Endpoint | Index) -> str:
     # Not its name: that is the user's to give to another address. One address may speak both dialects.
-    return f"{endpoint.hub} {endpoint.url}"
+    return f"{place.hub if isinstance(place, Endpoint) else place.kind} {place.url}"
 
 
 def _load(file: Path | None) -> Memory | None:

@@ -1,6 +1,6 @@
-"""Tries endpoints: how fast each answers and sends from here, whether what it sends is right, where it comes from."""
+"""Tries endpoints and package indexes: how fast each answers and sends from here, and whether that is right."""
 
-from modelfetch.mirrors.run import Tested, try_endpoints
-from modelfetch.mirrors.trial import Trial
+from modelfetch.mirrors.run import Tested, TestedIndexes, try_endpoints, try_indexes
+from modelfetch.mirrors.trial import IndexTrial, Trial
 
-__all__ = ["Tested", "Trial", "try_endpoints"]
+__all__ = ["IndexTrial", "Tested", "TestedIndexes", "Trial", "try_endpoints", "try_indexes"]

@@ -1,28 +1,28 @@
-"""Tries endpoints at once, each for a few seconds, and says in which order they are promising.
+"""Tries endpoints or package indexes at once, each for a few seconds, and says in which order they are promising.
 
-- An endpoint that cannot be used is a line of the result, not an error.
-- Whoever is not done in time is left: what it showed until then counts, and if it showed nothing, that does.
+- One that cannot be used is a line of the result, not an error.
 - What was found out is remembered for this network.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modelfetch import experience
 from modelfetch.config import Endpoint, Sample, Settings
 from modelfetch.errors import NoSourceError, UsageError
+from modelfetch.experience import Place
 from modelfetch.http import Network
-from modelfetch.mirrors.attempt import Attempt
-from modelfetch.mirrors.trial import Trial
-from modelfetch.planning.preference import Score, ranked, reason, score
+from modelfetch.mirrors.endpoint_attempt import EndpointAttempt
+from modelfetch.mirrors.index_attempt import IndexAttempt
+from modelfetch.mirrors.trial import IndexTrial, Trial, behind
+from modelfetch.mirrors.trying import try_all
+from modelfetch.planning.preference import Score, Tried, ranked, reason, score
 
 LIMIT_S = 5.0
-_LEAVE_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,32 @@ class Tested:
         return any(trial.problem is None and trial.latency_s is not None for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
-        seconds = {name: each.seconds if each.seconds < float("inf") else None for name, each in self.scores.items()}
-        trials = [trial.to_json() | {"seconds_per_gb": seconds[trial.endpoint.name]} for trial in self.trials]
+        trials = [trial.to_json() | _seconds(self.scores[trial.endpoint.name]) for trial in self.trials]
         return {"endpoints": trials, "order": list(self.order), "why": self.why}
+
+
+@dataclass(frozen=True)
+class TestedIndexes:
+    """The trials, of each kind the most promising first; `behind` says by name what others list that is newer."""
+
+    trials: tuple[IndexTrial, ...]
+    scores: dict[str, Score]
+    behind: Mapping[str, str]
+
+    @property
+    def usable(self) -> bool:
+        """Whether any of them answered as it should."""
+        return any(trial.problem is None and trial.latency_s is not None for trial in self.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "indexes": [
+                trial.to_json()
+                | {"behind": self.behind.get(trial.index.name)}
+                | _seconds(self.scores[trial.index.name])
+                for trial in self.trials
+            ]
+        }
 
 
 def try_endpoints(settings: Settings, *, repo: str | None = None, limit_s: float = LIMIT_S) -> Tested:
@@ -52,29 +75,60 @@ def try_endpoints(settings: Settings, *, repo: str | None = None, limit_s: float
         NoSourceError: the network is not to be used.
         UsageError: no sample is known for the hub of any of them.
     """
-    if settings.offline:
-        raise NoSourceError(
-            "endpoints cannot be tried without the network, which is not to be used",
-            facts={"set by": settings.origins.get("offline", "the caller")},
-            hint="unset HF_HUB_OFFLINE and MODELFETCH_OFFLINE",
-        )
+    _check_network(settings)
     samples = {endpoint.name: _sample_for(endpoint, settings.samples, repo) for endpoint in settings.endpoints}
     if not any(samples.values()):
         raise UsageError(
             "no sample is known to try these endpoints with", hint="modelfetch mirrors test --repo Qwen/Qwen3-0.6B"
         )
-    began = time.time()
-    trials = _try_all(settings.endpoints, samples, limit_s)
-    tried = {trial.endpoint: trial.tried(began) for trial in trials if samples[trial.endpoint.name]}
-    experience.remember(settings.experience, tried)
-    known = experience.recall(settings.experience, settings.endpoints)
-    # Where nothing can be remembered, what was just seen counts all the same.
-    scores = {
-        endpoint.name: score(replace(known[endpoint.name], tried=tried.get(endpoint)), began)
+    began, network = time.time(), Network()
+    attempts = {
+        endpoint.name: EndpointAttempt(endpoint, sample, network, limit_s)
         for endpoint in settings.endpoints
+        if (sample := samples[endpoint.name])
     }
+    done = try_all(attempts, limit_s)
+    none = "no sample is known for this hub: --repo OWNER/NAME names one"
+    trials = tuple(done.get(endpoint.name, Trial(endpoint, note=none)) for endpoint in settings.endpoints)
+    scores = _scored(settings, {trial.endpoint: trial.tried(began) for trial in done.values()}, settings.endpoints)
     order = ranked(tuple(scores), scores)
     return Tested(trials, scores, order, reason(order, scores))
+
+
+def try_indexes(settings: Settings, *, limit_s: float = LIMIT_S) -> TestedIndexes:
+    """Try every package index of `settings`. Blocks for `limit_s` and a little.
+
+    Raises:
+        NoSourceError: the network is not to be used.
+    """
+    _check_network(settings)
+    began, network = time.time(), Network()
+    done = try_all({index.name: IndexAttempt(index, network, limit_s) for index in settings.indexes}, limit_s)
+    scores = _scored(settings, {trial.index: trial.tried(began) for trial in done.values()}, settings.indexes)
+    kinds = list(dict.fromkeys(index.kind for index in settings.indexes))
+    trials = sorted(done.values(), key=lambda trial: (kinds.index(trial.index.kind), scores[trial.index.name]))
+    return TestedIndexes(tuple(trials), scores, behind(trials))
+
+
+def _check_network(settings: Settings) -> None:
+    if settings.offline:
+        raise NoSourceError(
+            "nothing can be tried without the network, which is not to be used",
+            facts={"set by": settings.origins.get("offline", "the caller")},
+            hint="unset HF_HUB_OFFLINE and MODELFETCH_OFFLINE",
+        )
+
+
+def _scored(settings: Settings, tried: Mapping[Place, Tried], places: Iterable[Place]) -> dict[str, Score]:
+    """Remember what was tried, and score it by name together with what was remembered before."""
+    experience.remember(settings.experience, tried)
+    known, now = experience.recall(settings.experience, places), time.time()
+    # Where nothing can be remembered, what was just seen counts all the same.
+    return {place.name: score(replace(known[place.name], tried=tried.get(place)), now) for place in places}
+
+
+def _seconds(score: Score) -> dict[str, float | None]:
+    return {"seconds_per_gb": score.seconds if score.seconds < float("inf") else None}
 
 
 def _sample_for(endpoint: Endpoint, samples: Sequence[Sample], repo: str | None) -> Sample | None:
@@ -82,27 +136,3 @@ def _sample_for(endpoint: Endpoint, samples: Sequence[Sample], repo: str | None)
     if repo is None:
         return found
     return replace(found, repo=repo) if found else Sample(endpoint.hub, repo)
-
-
-def _try_all(endpoints: Sequence[Endpoint], samples: dict[str, Sample | None], limit_s: float) -> tuple[Trial, ...]:
-    network = Network()
-    attempts = {
-        endpoint.name: Attempt(endpoint, sample, network, limit_s)
-        for endpoint in endpoints
-        if (sample := samples[endpoint.name])
-    }
-    # Daemons: an endpoint that never answers must not keep the process from ending.
-    threads = {name: threading.Thread(target=attempt.run, daemon=True) for name, attempt in attempts.items()}
-    for thread in threads.values():
-        thread.start()
-    deadline = time.monotonic() + limit_s
-    for thread in threads.values():
-        thread.join(max(0.0, deadline - time.monotonic()))
-    late = {name: attempts[name].abort() for name, thread in threads.items() if thread.is_alive()}
-    for name in late:
-        threads[name].join(_LEAVE_WITHIN_S)
-    done = {name: attempt.trial for name, attempt in attempts.items() if name not in late}
-    none = "no sample is known for this hub: --repo OWNER/NAME names one"
-    unasked = {endpoint.name: Trial(endpoint, note=none) for endpoint in endpoints if endpoint.name not in attempts}
-    trials = {**late, **done, **unasked}
-    return tuple(trials[endpoint.name] for endpoint in endpoints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ import pytest
 
 from modelfetch import experience
 from modelfetch.cli import run
-from modelfetch.config import Sample, Settings
+from modelfetch.config import Sample, Settings, load
 from modelfetch.errors import NoSourceError, UsageError
 from modelfetch.mirrors import Trial, try_endpoints
-from modelfetch.mirrors.attempt import SAMPLE_BYTES
+from modelfetch.mirrors.endpoint_attempt import SAMPLE_BYTES
 from modelfetch.planning.preference import Standing
 from tests.pulling import MIB, endpoint, noise, pull, settings
+from tests.raw_server import Server, head
 from tests.simulator import (
     Cut,
     FakeHub,
@@ -262,7 +264,8 @@ def configured(own_environment: Path) -> Callable[..., None]:
         builtin = ("huggingface", "hf-mirror", "modelscope", "modelscope-ai")
         lines = [f"  {name}: {{enabled: false}}" for name in builtin if name not in urls]
         lines += [f"  {name}: {{hub: huggingface, url: '{url}'}}" for name, url in urls.items()]
-        samples = ["samples:", f"  huggingface: {{repo: {REPO}}}"]
+        samples = ["samples:", f"  huggingface: {{repo: {REPO}}}", "indexes:"]
+        samples += [f"  {index.name}: {{enabled: false}}" for index in load().indexes]
         file = own_environment / ".config/modelfetch/mirrors.yaml"
         file.parent.mkdir(parents=True)
         file.write_text("\n".join(["version: 1", "endpoints:", *lines, *samples, ""]), encoding="utf-8")
@@ -316,3 +319,53 @@ def test_a_strangers_header_cannot_act_on_the_terminal(
         configured(lab=hub.url)
         assert run(["mirrors", "test"]) == 6
         assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_clock_that_is_wrong_is_told(
+    configured: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def answer_of_2020(connection: socket.socket, heard: list[bytes]) -> None:
+        heard.append(head(connection))
+        date = b"Date: Sat, 21 Nov 2020 12:00:00 GMT"
+        connection.sendall(b"HTTP/1.1 503 Busy\r\n" + date + b"\r\nContent-Length: 0\r\n\r\n")
+
+    assert abs(trial_of(tmp_path).skew_s or 0.0) < 60
+    with Server(answer_of_2020) as server:
+        configured(lab=server.url)
+        assert run(["mirrors", "test"]) == 6
+        told = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(r"lab: its clock is .+ behind this machine's", told[1])
+
+
+def test_broken_tls_is_the_problem(tmp_path: Path) -> None:
+    def answer_in_plain(connection: socket.socket, heard: list[bytes]) -> None:
+        heard.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with Server(answer_in_plain) as server:
+        lab = endpoint(f"https://localhost:{server.port}", name="lab")
+        (trial,) = try_endpoints(replace(given(tmp_path), endpoints=(lab,)), limit_s=LIMIT_S).trials
+    assert "the certificate or the TLS handshake is not accepted (localhost: " in (trial.problem or "")
+
+
+def test_a_page_in_place_of_a_gated_file_says_nothing_of_terms(tmp_path: Path) -> None:
+    page = Fault(Portal(), "config.json", times=ENDLESS)
+    with FakeHub({REPO: {"model.safetensors": WEIGHTS}, GATED: FILES}, faults=[page]) as hub:
+        samples = (Sample("huggingface", REPO, GATED),)
+        (trial,) = try_endpoints(given(tmp_path, hub, samples=samples), limit_s=LIMIT_S).trials
+        assert (trial.problem, trial.asks_for_terms) == (None, None)
+
+
+def test_a_row_fits_in_80_columns_and_another_host_is_told_below(
+    configured: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({REPO: FILES}, cdn=False) as store, FakeHub({REPO: FILES}) as hub:
+        address = store.url.replace("127.0.0.1", "localhost")
+        there = f"{address}/{REPO}/resolve/main/model.safetensors"
+        hub.set_faults(Fault(RedirectTo(there), LARGE, times=ENDLESS))
+        configured(**{"a-very-long-name-for-an-endpoint": hub.url})
+        assert run(["mirrors", "test"]) == 0
+        heading, row, host, why = capsys.readouterr().out.splitlines()
+        assert max(len(heading), len(row)) <= 80
+        assert host == "a-very-long-name-for-an-endpoint: bytes come from localhost"
+        assert why.startswith("a-very-long-name-for-an-endpoint begins: ")
