@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 _SIGNS = {"ok": "✓", "info": "-", "warning": "!", "error": "✗", "crashed": "☠"}
 _PLAIN_SIGNS = {"ok": "+", "info": "-", "warning": "!", "error": "x", "crashed": "X"}
 _GROUP_WIDTH = 9
+_MOST_OF_A_NAME = 4
 _LINE_WIDTH = 110
 
 
@@ -139,10 +140,12 @@ def _print_group(group: str, findings: list[Finding], *, verbose: bool) -> None:
 
     faults = [finding for finding in findings if finding.severity not in {Severity.OK, Severity.INFO}]
     # What is well and has no figure to show is not worth a reader's time.
-    telling = [finding.title for finding in findings if finding.evidence or finding.severity is Severity.INFO]
-    summary = _counts(faults) if faults else "; ".join(telling) or "well"
+    telling, untold = _few(finding for finding in findings if finding.evidence or finding.severity is Severity.INFO)
+    titles = [finding.title for finding in telling] + [f"{count} more ({name}, -v)" for name, count in untold.items()]
+    summary = _counts(faults) if faults else "; ".join(titles) or "well"
     _print_wrapped(f"{_sign(worst(findings))} {group:<{_GROUP_WIDTH}} ", summary)
-    for finding in findings if verbose else faults:
+    shown, left = (findings, {}) if verbose else _few(faults)
+    for finding in shown:
         _print_wrapped(f"    {_sign(finding.severity)} {finding.name}: ", finding.title, indent=8)
         if finding.consequence_of:
             click.echo(f"        follows from {finding.consequence_of}")
@@ -150,6 +153,18 @@ def _print_group(group: str, findings: list[Finding], *, verbose: bool) -> None:
         _print_remedy(finding, indent=8)
         for name, value in finding.evidence.items() if verbose else ():
             _print_wrapped(f"        {name} = ", redact(str(value)), indent=10)
+    for name, count in left.items():
+        click.echo(f"    {count} more of {name}: modelfetch doctor {name} -v")
+
+
+def _few(findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:
+    """The first findings of each name, and how many more there are of it: a store may hold hundreds of models."""
+    by_name: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.name, []).append(finding)
+    few = [finding for same in by_name.values() for finding in same[:_MOST_OF_A_NAME]]
+    more = {name: len(same) - _MOST_OF_A_NAME for name, same in by_name.items() if len(same) > _MOST_OF_A_NAME}
+    return few, more
 
 
 def _counts(faults: list[Finding]) -> str:

@@ -69,6 +69,26 @@ def test_the_cause_is_told_with_what_it_explains(
     assert lines[-2:] == ["Nothing works because it is.", "  explains: pip.unreachable"]
 
 
+def test_of_many_findings_of_one_name_a_few_are_shown_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [Finding("tf.old", Severity.WARNING, f"`own/{number}` cannot be run") for number in range(200)]
+    notes = [Finding("tf.remote-code", Severity.INFO, f"`own/{number}` wants to run code") for number in range(7)]
+    groups = [("python", notes), ("models", [*many, Finding("model.memory", Severity.WARNING, "`own/x` is large")])]
+    monkeypatch.setattr("modelfetch.diagnosis.examine", lambda **_: iter(groups))
+    assert run(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "[!] models    201 warnings" in printed
+    assert printed.count("cannot be run") == 4
+    assert "    196 more of tf.old: modelfetch doctor tf.old -v" in printed.splitlines()
+    assert "`own/x` is large" in printed
+    assert "3 more (tf.remote-code, -v)" in " ".join(printed.split())
+    assert run(["doctor", "-v"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("cannot be run") == 200
+    assert " more of " not in printed
+
+
 @pytest.mark.usefixtures("broken_certificate")
 def test_the_document_has_the_same_findings_with_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     told = document(capsys)
