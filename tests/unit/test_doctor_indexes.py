@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelfetch import experience
 from modelfetch.config.values import Index
 from modelfetch.diagnosis import Finding, Severity
 from modelfetch.diagnosis.checks.indexes import check_indexes
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.installing import Installer, for_indexes, for_installer
-from modelfetch.diagnosis.probes.index_answers import IndexAnswer, IndexAnswers
+from modelfetch.diagnosis.probes.index_answers import IndexAnswer, IndexAnswers, read_index_answers
 from modelfetch.diagnosis.probes.index_settings import PYPI
+from modelfetch.planning.preference import Tried
 from tests.other_tools import write
+from tests.pulling import settings
 from tests.unit.doctor_machine import FakeMachine, found
 
 TUNA = "https://pypi.tuna.tsinghua.edu.cn/simple"
@@ -76,9 +81,11 @@ def test_two_tools_that_install_from_two_places_are_told(fake: FakeMachine) -> N
     assert "pip.differs" in found(fake, "index-settings", UV_DEFAULT_INDEX=TUNA)
 
 
-def answer(kind: str, url: str, *, alive: bool = True, is_set: bool = False, seconds: float = 0.1) -> IndexAnswer:
+def answer(
+    kind: str, url: str, *, alive: bool = True, is_set: bool = False, seconds: float = 0.1, rate: float | None = None
+) -> IndexAnswer:
     region = "global" if "pypi.org" in url or "pytorch.org" in url else "cn"
-    return IndexAnswer(Index(url, kind, url, region), is_set, None if alive else "no connection", seconds)
+    return IndexAnswer(Index(url, kind, url, region), is_set, None if alive else "no connection", seconds, rate)
 
 
 OFFICIAL = answer("pypi", PYPI, is_set=True)
@@ -106,8 +113,28 @@ def test_an_index_that_does_not_answer_is_told_with_the_fastest_that_does() -> N
         f"export UV_DEFAULT_INDEX={TUNA}",
         "modelfetch doctor --fix indexes",
     )
+    assert "mirrors test" in finding.advice
     (alone,) = told(DEAD)
     assert (alone.fix, alone.advice) == ((), "None of the mirrors that are known answers either.")
+
+
+def test_the_mirror_that_was_measured_to_be_the_fastest_is_named_before_one_that_answers_first() -> None:
+    first, fastest = answer("pypi", "https://first.example", rate=4e5), answer("pypi", TUNA, seconds=2.0, rate=12.3e6)
+    (finding,) = told(DEAD, answer("pypi", "https://new.example", seconds=0.01), first, fastest)
+    assert finding.fix[0] == f"pip config set global.index-url {TUNA}"
+    assert finding.advice == f"{TUNA} sent 12.3 MB/s here when it was tried."
+    assert finding.evidence["bytes_per_s"] == 12_300_000
+    (finding,) = told(DEAD, first, replace(fastest, problem="no connection"))
+    assert finding.fix[0] == "pip config set global.index-url https://first.example"
+
+
+def test_how_fast_an_index_was_here_is_remembered_from_trying_it(fake: FakeMachine, tmp_path: Path) -> None:
+    lab = Index("lab", "pypi", "http://127.0.0.1:9/simple")
+    known = replace(settings(tmp_path), indexes=(lab,), experience=tmp_path / "e.json")
+    experience.remember(known.experience, {lab: Tried(time.time(), None, 0.1, 12.3e6)})
+    machine = fake.machine(PIP_INDEX_URL=lab.url, UV_DEFAULT_INDEX=lab.url)
+    (found_out,) = read_index_answers(machine, known).answers
+    assert (found_out.bytes_per_s, found_out.is_set) == (12.3e6, True)
 
 
 def test_a_channel_of_condas_that_does_not_answer_is_told_with_a_mirror_of_conda() -> None:

@@ -1,6 +1,7 @@
 """Where packages come from: what pip, uv and conda are set to, and whether that can be reached.
 
-- A mirror is information. An index that does not answer is a warning, with the command that sets one that does.
+- A mirror is information. Of mirrors that answer the one that was measured to be the fastest from here is named.
+- An index that does not answer is a warning, with the command that sets one that does.
 - An extra index is told, because a package may come from either; one over plain http is a warning.
 """
 
@@ -13,6 +14,7 @@ from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.probes.index_answers import IndexAnswer, IndexAnswers
 from modelfetch.diagnosis.probes.index_settings import CONDA, PYPI, IndexFacts, SetIndex
+from modelfetch.units import format_bytes
 
 
 def check_index_settings(facts: Facts) -> list[Finding]:
@@ -63,13 +65,16 @@ def check_indexes(facts: Facts) -> list[Finding]:
 
 
 def fastest(answers: Iterable[IndexAnswer], kind: str) -> IndexAnswer | None:
-    """The one of this kind that answers first; None where none does."""
+    """Of those of this kind that answer, the one that was measured to be the fastest, else the one that answers first;
+    None where none answers.
+    """
     alive = [answer for answer in answers if answer.index.kind == kind and answer.problem is None]
-    return min(alive, key=lambda answer: answer.seconds, default=None)
+    return min(alive, key=lambda answer: (-(answer.bytes_per_s or 0.0), answer.seconds), default=None)
 
 
 def _evidence(answer: IndexAnswer) -> dict[str, object]:
-    return {"kind": answer.index.kind, "reachable": answer.index.url, "ms": round(answer.seconds * 1000)}
+    rate = {"bytes_per_s": round(answer.bytes_per_s)} if answer.bytes_per_s else {}
+    return {"kind": answer.index.kind, "reachable": answer.index.url, "ms": round(answer.seconds * 1000), **rate}
 
 
 def _answered(answer: IndexAnswer, best: dict[str, IndexAnswer | None]) -> Finding:
@@ -89,10 +94,18 @@ def _answered(answer: IndexAnswer, best: dict[str, IndexAnswer | None]) -> Findi
         {"problem": answer.problem, **(_evidence(other) if other else {})},
         effect="no package can be installed",
         rank=Rank.NETWORK,
-        advice="" if fix else "None of the mirrors that are known answers either.",
+        advice=_advice(other),
         fix=fix,
         verify="modelfetch doctor indexes",
     )
+
+
+def _advice(other: IndexAnswer | None) -> str:
+    if other is None:
+        return "None of the mirrors that are known answers either."
+    if other.bytes_per_s is None:
+        return "`modelfetch mirrors test` measures which mirror is the fastest from here."
+    return f"{other.index.url} sent {format_bytes(other.bytes_per_s)}/s here when it was tried."
 
 
 CHECKS = (

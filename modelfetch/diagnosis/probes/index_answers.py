@@ -1,13 +1,14 @@
 """Which package indexes answer from here, and how fast: the ones that are set and the ones in mirrors.yaml.
 
-All are asked at once, for their headers alone, a few seconds each. No name or password is sent.
+All are asked at once, for their headers alone, a few seconds each. No name or password is sent. How fast those are
+that `modelfetch mirrors test` has tried on this network is remembered.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modelfetch.config.values import Index, Settings
@@ -23,12 +24,16 @@ _PAGES = {"pypi": "/pip/", "torch": "/cpu/", "torch-links": "/cpu/", "conda": "/
 
 @dataclass(frozen=True)
 class IndexAnswer:
-    """One index, and `problem` where it does not answer. `is_set` says that pip, uv or conda is set to it."""
+    """One index, and `problem` where it does not answer. `is_set` says that pip, uv or conda is set to it.
+
+    `bytes_per_s` is what it showed when it was last tried on this network.
+    """
 
     index: Index
     is_set: bool
     problem: str | None
     seconds: float
+    bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,18 @@ def read_index_answers(machine: Machine, settings: Settings, limit_s: float = IN
     new = sorted(own.keys() - {index.url.rstrip("/") for index in known})
     set_up = [Index("own", own[url], url) for url in new]
     asked = [(index, Background(partial(_ask, index, limit_s), limit_s)) for index in _different([*set_up, *known])]
-    return IndexAnswers(tuple(_outcome(index, index.url.rstrip("/") in own, work) for index, work in asked))
+    answers = (_outcome(index, index.url.rstrip("/") in own, work) for index, work in asked)
+    rates = _measured(settings, [index for index, _ in asked])
+    return IndexAnswers(tuple(replace(answer, bytes_per_s=rates.get(answer.index)) for answer in answers))
+
+
+def _measured(settings: Settings, indexes: Sequence[Index]) -> dict[Index, float | None]:
+    from modelfetch.experience import recall
+    from modelfetch.planning.preference import score
+
+    # By its name alone one would hide another: what is set is called by no name of mirrors.yaml's.
+    now = time.time()
+    return {index: score(recall(settings.experience, [index])[index.name], now).bytes_per_s for index in indexes}
 
 
 def _different(indexes: Iterable[Index]) -> list[Index]:
