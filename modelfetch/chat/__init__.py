@@ -11,7 +11,6 @@ What was said, what is set and what commands make of it are values that only thi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from modelfetch.chat import failures
@@ -21,8 +20,7 @@ from modelfetch.model.contents import NotExercised
 from modelfetch.model.folder import read_folder
 from modelfetch.model.kind import Kind, choose
 from modelfetch.model.placement import Wish
-from modelfetch.model.quantisation import MODULES
-from modelfetch.model.stack import require_stack
+from modelfetch.model.stack import require_stack, usable_modules
 from modelfetch.model.tables import read_tables
 from modelfetch.store import Snapshot
 
@@ -45,18 +43,17 @@ def open_talk(model: Snapshot | Path, options: ChatOptions, listener: Listener) 
 
     Raises:
         ConfigError: a package that it needs is not installed.
-        NotFoundError: the folder is not there or empty.
+        NotFoundError: the folder is not there or empty, or has no file of the quantisation that is meant.
         SmokeError: a file of it is broken.
         UsageError: it is no model that writes, or needs consent to code of its own.
     """
     place = model if isinstance(model, Path) else model.folder
-    name = str(model) if isinstance(model, Path) else model.manifest.repo
+    name, quant = (str(model), None) if isinstance(model, Path) else (model.model, model.quant)
     transformers = require_stack("a conversation")
-    folder = read_folder(place, name)
+    folder = read_folder(place, name, quant)
     if folder.broken:
         raise failures.broken(name, folder.broken)
-    packages = frozenset(module for module in MODULES if find_spec(module))
-    plan = choose(folder, read_tables(transformers), packages, trust_remote_code=options.trust_remote_code)
+    plan = choose(folder, read_tables(transformers), usable_modules(), trust_remote_code=options.trust_remote_code)
     if isinstance(plan, NotExercised):
         raise failures.not_loadable(name, plan)
     if plan.kind not in _TALKERS:

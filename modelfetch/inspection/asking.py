@@ -28,9 +28,8 @@ from modelfetch.model.folder import read_folder
 from modelfetch.model.isolation import child_command, child_environment
 from modelfetch.model.kind import SENSES, TRUST, Exercise, Kind, choose
 from modelfetch.model.placement import BASE_LIMIT_S, Wish, time_limit_s
-from modelfetch.model.quantisation import MODULES
 from modelfetch.model.sizes import integer
-from modelfetch.model.stack import require_stack
+from modelfetch.model.stack import require_stack, usable_modules
 from modelfetch.model.tables import read_tables
 from modelfetch.processes import Group, Streams, signal_of
 
@@ -69,7 +68,7 @@ def ask(inspection: Inspection, questions: Questions, permission: Permission = P
     """
     subject = inspection.subject
     transformers = require_stack("asking a tokenizer or the weights")
-    folder = read_folder(Path(subject.folder), subject.name)
+    folder = read_folder(Path(subject.folder), subject.name, subject.quant)
     gguf = gguf_of(folder)
     _check_files(folder, inspection, questions, gguf)
     exercise = _exercise(folder, transformers, questions, permission) if questions.need_weights else None
@@ -103,8 +102,7 @@ def _check_files(folder: ModelFolder, inspection: Inspection, questions: Questio
 
 
 def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, permission: Permission) -> Exercise:
-    packages = frozenset(module for module in MODULES if find_spec(module))
-    plan = choose(folder, read_tables(transformers), packages, trust_remote_code=permission.trust_remote_code)
+    plan = choose(folder, read_tables(transformers), usable_modules(), trust_remote_code=permission.trust_remote_code)
     if folder.broken:
         first = folder.broken[0]
         raise SmokeError(f"`{first.path}` of `{folder.name}`: {first.problem}", hint=f"modelfetch smoke {folder.name}")

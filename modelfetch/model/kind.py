@@ -14,7 +14,7 @@ from enum import StrEnum
 from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
 from modelfetch.model.headers import RECAST_DTYPES, Tensor
 from modelfetch.model.lacking import foreign_config, instead_of_config, lacking_ears, lacking_weights, lacking_words
-from modelfetch.model.quantisation import method_of, refusal
+from modelfetch.model.quantisation import method_of, plain_bytes, refusal
 from modelfetch.model.rankers import Judge, is_ranker, judge_of
 from modelfetch.model.sizes import sizes_of_config, sizes_of_gguf
 from modelfetch.model.tables import Tables
@@ -94,7 +94,8 @@ class Exercise:
     """How to load a model and what to do with it. `class_name` is a class of transformers, an Auto class at need.
 
     `float_elements` are weights that take the type the model runs in, `other_bytes` those that stay as they are stored;
-    `cache_numbers` is what each token leaves in the cache of keys and values.
+    `cache_numbers` is what each token leaves in the cache of keys and values, `plain_bytes` what quantised weights
+    take where they are made into plain ones.
     """
 
     kind: Kind
@@ -109,6 +110,7 @@ class Exercise:
     remote_code: bool = False
     ranker: bool = False
     judge: Judge | None = None
+    plain_bytes: int | None = None
     instruct_name: bool = False
     pooling: str | None = None
     loss_excuse: str | None = None
@@ -124,8 +126,8 @@ def choose(
     folder: ModelFolder, known: Tables, packages: frozenset[str], *, trust_remote_code: bool
 ) -> Exercise | NotExercised:
     """How to exercise the model in `folder` with what is installed, or why not."""
-    if folder.ggufs and not (folder.safetensors or folder.pickles):
-        return _choose_gguf(folder, packages)
+    if folder.gguf and not (folder.safetensors or folder.pickles):
+        return _choose_gguf(folder, folder.gguf, packages)
     method = method_of(folder.config)
     if refused := _refused(folder, method, known, packages):
         return refused
@@ -155,8 +157,8 @@ def _lacking(folder: ModelFolder, kind: Kind) -> NotExercised | None:
     return lacking_words(folder) if kind is not Kind.IMAGE else None
 
 
-def _choose_gguf(folder: ModelFolder, packages: frozenset[str]) -> Exercise | NotExercised:
-    path, header = min(folder.ggufs.items(), key=lambda item: folder.files[item[0]])
+def _choose_gguf(folder: ModelFolder, path: str, packages: frozenset[str]) -> Exercise | NotExercised:
+    header = folder.ggufs[path]
     evidence = {"file": path, "architecture": header.architecture}
     if absent := sorted({"gguf", "accelerate"} - packages):
         install = " ".join(absent)
@@ -302,6 +304,7 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         stored_dtype=dtype,
         weights="safetensors" if folder.safetensors else "pickle",
         quantisation=method,
+        plain_bytes=plain_bytes(method, tensors) if method else None,
         remote_code=remote_code,
         ranker=is_ranker(folder),
         judge=judge_of(folder) if kind is Kind.JUDGE else None,

@@ -228,7 +228,13 @@ def _gpu_dtype(wish: Wish, exercise: Exercise) -> tuple[str, str]:
     return "bfloat16", "the weights do not say how they are stored"
 
 
+def without_gpu(exercise: Exercise) -> Exercise:
+    """The same where no GPU runs it: what a processor cannot calculate with is made into plain weights."""
+    return exercise if exercise.plain_bytes is None else replace(exercise, other_bytes=exercise.plain_bytes)
+
+
 def _on_cpu(wish: Wish, exercise: Exercise, machine: Machine, reason: str) -> tuple[DoesNotFit | Placed, ...]:
+    exercise = without_gpu(exercise)
     available = machine.available_bytes
     for dtype, dtype_reason in _cpu_dtypes(wish, exercise):
         need = reckon(wish, exercise, dtype, CPU_OVERHEAD_BYTES)
@@ -257,5 +263,5 @@ def time_limit_s(exercise: Exercise, max_new_tokens: int) -> float:
 def memory_cap_bytes(exercise: Exercise, dtype: str, in_use_bytes: int, available_bytes: int) -> int:
     """How much private memory a child on the CPU may have: what loading was measured to need, twice, and no more
     than the machine has left. A mapping of the file counts as well as what is made of it."""
-    generous = 2 * exercise.stored_bytes + 2 * needed_bytes(exercise, dtype) + 2 * GIB
+    generous = 2 * exercise.stored_bytes + 2 * needed_bytes(without_gpu(exercise), dtype) + 2 * GIB
     return in_use_bytes + min(generous, available_bytes)

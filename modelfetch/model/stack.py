@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from modelfetch.errors import ConfigError
+from modelfetch.model.quantisation import PACKAGES, Package
 
 
 def require_stack(what: str) -> Path:
@@ -23,3 +25,18 @@ def require_stack(what: str) -> Path:
             hint="pip install 'modelfetch[smoke]'",
         )
     return Path(spec.origin).parent
+
+
+def usable_modules() -> frozenset[str]:
+    """The modules that some models need beside transformers, of those that are here and new enough."""
+    return frozenset(package.module for package in PACKAGES if _is_usable(package))
+
+
+def _is_usable(package: Package) -> bool:
+    if find_spec(package.module) is None:
+        return False
+    try:
+        return package.is_new_enough(version(package.distribution))
+    except PackageNotFoundError:
+        # Put there by hand, or under another name: loading will tell.
+        return True

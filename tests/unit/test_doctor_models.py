@@ -114,7 +114,7 @@ def test_of_several_snapshots_in_a_cache_the_newest_counts(fake: FakeMachine) ->
         (
             {**LLAMA, "quantization_config": {"quant_method": "awq"}},
             "quant.backend",
-            "python -m pip install gptqmodel",
+            "python -m pip install gptqmodel 'accelerate>=1.1'",
         ),
         ({**LLAMA, "quantization_config": {"quant_method": "exl3"}}, "quant.unknown", None),
     ],

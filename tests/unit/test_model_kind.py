@@ -15,7 +15,7 @@ from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.headers import Tensor
 from modelfetch.model.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
 from modelfetch.model.pickles import PickleScan
-from modelfetch.model.quantisation import BACKENDS, MODULES, Package
+from modelfetch.model.quantisation import BACKENDS, MODULES, Package, plain_bytes
 from modelfetch.model.tables import Tables, read_tables
 
 KNOWN = Tables(
@@ -266,15 +266,18 @@ def test_a_package_is_wanted_in_a_version(requirement: str, distribution: str, v
     assert (package.distribution, package.is_new_enough(version)) == (distribution, will_do)
 
 
-def test_the_methods_of_the_installed_transformers_are_those_that_are_known_here() -> None:
-    spec = find_spec("transformers")
-    assert spec is not None
-    assert spec.origin is not None
-    known = {
-        method.removesuffix("_4bit").removesuffix("_8bit")
-        for method in read_tables(Path(spec.origin).parent).quantisations
-    }
-    assert set(BACKENDS) <= known
+def test_weights_that_a_processor_cannot_calculate_with_are_counted_as_plain_ones() -> None:
+    tensors = (
+        Tensor("a.weight", "F8_E4M3", (4, 8), 32),
+        Tensor("a.weight_scale_inv", "F32", (1, 1), 4),
+        Tensor("b.gate_up_proj_blocks", "U8", (2, 8), 16),
+        Tensor("norm.weight", "BF16", (8,), 16),
+    )
+    assert plain_bytes("fp8", tensors[:2]) == 64 + 4
+    assert plain_bytes("mxfp4", tensors[2:]) == 64 + 16
+    assert plain_bytes("awq", tensors) is None
+    config = llama(quantization_config={"quant_method": "fp8"})
+    assert exercised(folder(config, safetensors={"model.safetensors": tensors})).plain_bytes == 64 + 4 + 64 + 16
 
 
 CODE = (CodeFile("modeling_own.py", 3210, "ab" * 32),)

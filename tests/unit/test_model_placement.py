@@ -217,6 +217,20 @@ def test_a_quantised_model_runs_as_its_quantisation_has_it() -> None:
         assert placed.dtype == "auto"
 
 
+def test_eight_bits_that_a_processor_makes_sixteen_of_are_counted_as_sixteen() -> None:
+    quantised = replace(MODEL, float_elements=0, other_bytes=8_000, quantisation="fp8", plain_bytes=16_000)
+    on_cpu, on_gpu = (last(Wish(), machine, quantised) for machine in (CPU_MACHINE, GPU_MACHINE))
+    assert isinstance(on_cpu, Placed)
+    assert isinstance(on_gpu, Placed)
+    assert on_cpu.need is not None
+    assert on_gpu.need is not None
+    assert (on_cpu.need.weights_bytes, on_gpu.need.weights_bytes) == (16_000, 8_000)
+    more = memory_cap_bytes(quantised, "auto", 0, 500 * GIB) - memory_cap_bytes(
+        replace(quantised, plain_bytes=None), "auto", 0, 500 * GIB
+    )
+    assert more == 2 * 8_000
+
+
 def test_needed_bytes_recast_what_is_recast_and_nothing_else() -> None:
     mixed = replace(MODEL, float_elements=10, other_bytes=7)
     assert [needed_bytes(mixed, dtype) for dtype in ("float32", "bfloat16", "auto")] == [47, 27, 47]
