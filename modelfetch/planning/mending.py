@@ -2,8 +2,9 @@
 
 - What was found on the disk is suspected first, and anybody may send it again. A wrong piece costs no byte of the
   others: those before it are proven, and of those behind it nothing is known yet.
-- Damage comes in stretches. Of found pieces that are wrong one after another, as many again are fetched at once: a file
-  that is all wrong costs a few steps and not one for each piece, and never more than as much again as was wrong.
+- Damage comes in stretches. Of found pieces that are wrong one after another, as many again are fetched at once, and so
+  of the pieces that one source sent, whoever sent those between: a file that is all wrong costs a few steps and not one
+  for each piece, and a stretch is at most twice as long as the one before it.
 - Whoever sent a wrong piece is not asked for the file any more, unless there is nobody else: then everybody, once more.
 - Where that does not help either, it is what is known of the pieces that is wrong: nobody is accused then.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from modelfetch.planning.spans import Span, SpanSet
+from modelfetch.planning.suspects import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Mending:
     benched: frozenset[str] = frozenset()
     _senders: dict[int, set[str]] = field(default_factory=dict)
     _asked_again: set[int] = field(default_factory=set)
-    _stretch: Span | None = None
+    _stretches: dict[str, Span] = field(default_factory=dict)
 
     def next(
         self, piece: Span, done: SpanSet, senders: Mapping[str, SpanSet], endpoints: Iterable[str]
@@ -41,14 +43,14 @@ class Mending:
         `senders` say who sent what in this run, `endpoints` who can be asked besides the benched.
         """
         if found_bytes(piece, done, senders):
-            before = self._stretch
-            length = 2 * len(before) if before and before.stop == piece.start else len(piece)
-            self._stretch = Span(piece.start, piece.start + length)
-            return Refetch(found_bytes(self._stretch, done, senders).spans)
+            return Refetch(self._stretch(UNKNOWN, piece, done.without(*senders.values())).spans)
         blamed = self._senders.setdefault(piece.start, set())
         blamed |= {name for name, spans in senders.items() if spans.common(piece)}
         if set(endpoints) - blamed:
             self.benched |= blamed
+            if len(blamed) == 1:
+                (name,) = blamed
+                return Refetch(self._stretch(name, piece, senders[name]).spans, frozenset(blamed))
         elif piece.start not in self._asked_again:
             self._asked_again.add(piece.start)
             self.benched = frozenset()
@@ -56,6 +58,15 @@ class Mending:
             self.benched, self._senders = frozenset(), {}
             return None
         return Refetch((piece,), frozenset(blamed))
+
+    def _stretch(self, origin: str, piece: Span, theirs: SpanSet) -> SpanSet:
+        """Those of `theirs`, the bytes of one origin, that are suspected together with those in `piece`."""
+        before, length = self._stretches.get(origin), len(piece)
+        behind = theirs.without([Span(0, before.stop)]).spans if before else ()
+        if before and behind and behind[0].start >= piece.start:
+            length = 2 * len(before)
+        self._stretches[origin] = Span(piece.start, piece.start + length)
+        return theirs.common(self._stretches[origin])
 
     @property
     def wrong_senders(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from modelfetch.verification import verify
 from tests.catalogue import pieces_of
 from tests.pulling import REPO, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub, Fault
+from tests.simulator.contents import Content
 from tests.simulator.exchange import Answer, Phase, Question
 from tests.simulator.faults import Origin
 
@@ -45,6 +46,17 @@ class LieAboutOneByte:
         elif self.once or not answer.start <= self.offset < answer.stop:
             return answer
         return replace(answer, flipped=self.offset)
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Other bytes of the same size."""
+
+    phase: ClassVar[Phase] = "data"
+    content: bytes = field(repr=False)
+
+    def injure(self, answer: Answer) -> Answer:
+        return replace(answer, body=Content(self.content))
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,15 @@ def test_a_wrong_byte_costs_a_piece_where_a_peer_knows_the_pieces(
     assert pulled.report
     assert pulled.report.wrong_senders == {LARGE: ("liar",)}
     assert peer.lists_asked_for == ["HEAD", "GET"]
+
+
+def test_a_source_whose_every_piece_is_wrong_costs_what_it_sent(peer: Peer, tmp_path: Path) -> None:
+    lies = Fault(Replace(bytes(SIZE)), LARGE, times=None)
+    with FakeHub({REPO: FILES}, faults=[lies]) as liar:
+        pulled = bring(tmp_path, endpoint(liar.url, name="liar"), endpoint(peer.url, name="peer"))
+        assert pulled.report
+        assert pulled.report.wrong_senders == {LARGE: ("liar",)}
+        assert pulled.report.transferred_bytes <= SIZE + pulled.report.bytes_by_endpoint["liar"]
 
 
 def test_of_a_file_that_is_right_no_list_is_asked_for(peer: Peer, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from modelfetch.errors import NotFoundError
+from modelfetch.planning.scheduler import PIECE
 from tests.pulling import MIB, REPO, Heard, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub, Fault, Status
 from tests.simulator.exchange import Answer, Phase
@@ -16,6 +17,8 @@ from tests.simulator.exchange import Answer, Phase
 WEIGHTS = noise(32 * MIB, seed=2)
 FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
 LARGE = "model.safetensors"
+# Two lanes, each with a lease of a piece or two.
+FEW_PIECES = 3 * PIECE
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,42 @@ def test_the_manifests_own_endpoint_may_lie_as_well(tmp_path: Path) -> None:
         assert contents(pulled) == FILES
         assert pulled.report is not None
         assert pulled.report.wrong_senders == {LARGE: ("liar",)}
+
+
+@pytest.mark.parametrize("listing_first", ["own", "mirror"])
+def test_the_mirror_is_suspected_before_the_hub_whoever_lists_first(listing_first: str, tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, rate=8e6) as own, FakeHub({REPO: FILES}, rate=8e6) as mirror:
+        mirror.set_faults(Fault(FlipEverywhere(), LARGE))
+        endpoints = [endpoint(own.url, name="own", sends_token=True), endpoint(mirror.url, name="mirror")]
+        endpoints.sort(key=lambda each: each.name != listing_first)
+        pulled = pull(settings(tmp_path, *endpoints, connections=2))
+        assert contents(pulled) == FILES
+        assert pulled.report
+        assert pulled.report.wrong_senders == {LARGE: ("mirror",)}
+        # The wrong byte is in the first piece that it sent, and what is on its way then is written, too.
+        assert pulled.report.transferred_bytes <= len(WEIGHTS) + FEW_PIECES
+
+
+def test_who_lied_about_another_file_is_suspected_first(tmp_path: Path) -> None:
+    small = {f"small-{number}": noise(1000, seed=number) for number in range(9)}
+    with FakeHub({REPO: FILES | small}, rate=8e6) as own, FakeHub({REPO: FILES | small}, rate=8e6) as mirror:
+        own.set_faults(Fault(FlipEverywhere(), "small-*", times=None), Fault(FlipEverywhere(), LARGE))
+        given = settings(
+            tmp_path,
+            endpoint(own.url, name="own", sends_token=True),
+            endpoint(mirror.url, name="mirror"),
+            connections=2,
+        )
+        pulled = pull(given)
+        assert contents(pulled) == FILES | small
+        assert pulled.report
+        assert pulled.report.wrong_senders == {LARGE: ("own",)}
+        assert pulled.report.transferred_bytes <= len(WEIGHTS) + sum(map(len, small.values())) + FEW_PIECES
+
+
+def test_one_byte_that_went_wrong_once_is_found_before_all_comes_again_from_the_only_source(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}, faults=[Fault(FlipEverywhere(), LARGE)]) as hub:
+        pulled = pull(settings(tmp_path, endpoint(hub.url), connections=2))
+        assert contents(pulled) == FILES
+        assert pulled.report
+        assert pulled.report.transferred_bytes <= len(WEIGHTS) + FEW_PIECES

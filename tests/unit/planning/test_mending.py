@@ -52,6 +52,27 @@ def test_whoever_sent_a_wrong_piece_is_not_asked_any_more() -> None:
     assert mending.wrong_senders == ("a",)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "fetched"),
+    [
+        # What lies between is from somebody else, and says nothing of what this source sends.
+        ((0, 20, 40, 80), [(Span(0, 10),), (Span(20, 30),), (Span(40, 50), Span(60, 70)), (Span(80, 100),)]),
+        # What it sent between was right.
+        ((0, 40, 90), [(Span(0, 10),), (Span(40, 50),), (Span(90, 100),)]),
+    ],
+)
+def test_of_what_one_source_sent_wrong_one_after_another_as_many_again_are_fetched_at_once(
+    wrong: tuple[int, ...], fetched: list[tuple[Span, ...]]
+) -> None:
+    theirs = spans((0, 10), (20, 30), (40, 50), (60, 70), (80, 100))
+    mending, senders = Mending(), {"a": theirs, "b": theirs.gaps(WHOLE)}
+    for start, expected in zip(wrong, fetched, strict=True):
+        assert mending.next(Span(start, start + 10), ALL, senders, {"b"}) == Refetch(expected, frozenset({"a"}))
+        for span in expected:
+            senders["a"].discard(span)
+            senders["b"].add(span)
+
+
 def test_two_who_sent_a_wrong_piece_together_are_both_left_out_and_neither_is_accused() -> None:
     mending = Mending()
     senders = {"a": spans((0, 5)), "b": spans((5, 100))}
@@ -125,13 +146,15 @@ def test_one_honest_source_mends_it_and_no_right_piece_is_fetched_but_beside_a_w
         assert fetched <= 2 * PIECE * len(damaged)
 
 
-def test_a_file_that_is_all_wrong_is_mended_in_a_few_steps() -> None:
-    mending, sent, steps, position = Mending(), {"a": SpanSet()}, 0, 0
+@pytest.mark.parametrize("liar_sent", [SpanSet(), SpanSet([Span(0, 10_000)])], ids=["found", "sent"])
+def test_a_file_that_is_all_wrong_is_mended_in_a_few_steps(liar_sent: SpanSet) -> None:
+    mending, sent, steps, position = Mending(), {"a": SpanSet(), "liar": liar_sent}, 0, 0
     while position < 10_000:
         refetch = mending.next(Span(position, position + 10), SpanSet([Span(0, 10_000)]), sent, {"a"})
         assert refetch
         for span in refetch.spans:
             sent["a"].add(span)
+            sent["liar"].discard(span)
         position = sent["a"].frontier()
         steps += 1
     assert steps <= 11
