@@ -129,7 +129,7 @@ def _default(entries: Sequence[Entry], quant: str | None) -> Selection:
     native = [path for path in paths if _is_native(path)]
     left, taken = set[str](), None
     if quant is not None:
-        left |= {*gguf, *native} - _with_quant(gguf, quant)
+        left |= {*gguf, *native} - of_quantisation(gguf, quant)
     elif native:
         left |= {*all_gguf}
     elif len({_stem(path) for path in gguf}) > 1:
@@ -159,7 +159,12 @@ def _stem(path: str) -> str:
     return folder + slash + (name.removeprefix("pytorch_") if name.startswith("pytorch_model") else name)
 
 
-def _with_quant(gguf: Sequence[str], quant: str) -> set[str]:
+def of_quantisation(gguf: Sequence[str], quant: str) -> set[str]:
+    """Those of the `gguf` files whose names say that they are of this quantisation.
+
+    Raises:
+        NotFoundError: none is.
+    """
     quants = {path: found for path in gguf if (found := _quant_of(path))}
     exact = {path for path, found in quants.items() if found.upper() == quant.upper()}
     keep = exact or {path for path, found in quants.items() if found.upper() == f"UD-{quant.upper()}"}

@@ -32,7 +32,7 @@ def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> S
     """Test one model, and keep what a whole test of a snapshot said. Prints no result."""
     from modelfetch.smoketest import Level, smoke
 
-    with _Progress(str(model) if isinstance(model, Path) else model.manifest.repo) as progress:
+    with _Progress(str(model) if isinstance(model, Path) else model.model) as progress:
         if isinstance(model, Path):
             return smoke(model, options, listener=progress)
         progress.show_phase("bytes")

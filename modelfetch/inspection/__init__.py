@@ -24,9 +24,11 @@ def inspect(model: Snapshot | Path) -> Inspection:
     """What the files of a snapshot, or in a folder, say of the model.
 
     Raises:
-        NotFoundError: the folder is not there or empty.
+        NotFoundError: the folder is not there or empty, or has no file of the quantisation that is meant.
     """
     if isinstance(model, Path):
         return read_inspection(Subject(str(model), str(model)))
     manifest = model.manifest
-    return read_inspection(Subject(manifest.repo, str(model.folder), manifest.commit, manifest.facts.licence))
+    return read_inspection(
+        Subject(model.model, str(model.folder), manifest.commit, manifest.facts.licence, model.quant)
+    )

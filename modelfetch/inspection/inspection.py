@@ -37,12 +37,16 @@ MAX_DEFAULTS = 100
 
 @dataclass(frozen=True)
 class Subject:
-    """The model by its name, and where it is. Without a commit it is a plain folder."""
+    """The model by its name, and where it is. Without a commit it is a plain folder.
+
+    `quant` is which of its GGUF files is meant.
+    """
 
     name: str
     folder: str
     commit: str | None = None
     licence: str | None = None
+    quant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,16 @@ def read_inspection(subject: Subject) -> Inspection:
         NotFoundError: the folder is not there or empty.
     """
     path = Path(subject.folder)
-    folder = read_folder(path, subject.name)
+    folder = read_folder(path, subject.name, subject.quant)
     papers = read_papers(path, folder)
     gguf = gguf_of(folder)
     metadata = folder.ggufs[gguf].metadata if gguf else {}
-    tokens = read_gguf_tokens(metadata) if gguf else read_tokens(folder, papers)
+    tokens = read_gguf_tokens(folder.ggufs[gguf]) if gguf else read_tokens(folder, papers)
     purpose = judge(folder, papers, tokens, gguf)
     sizes = sizes_of_gguf(metadata) if gguf else sizes_of_config(folder.config)
     weights, architecture = _weights(folder, gguf, purpose, sizes)
     parameters = architecture.parameters if architecture else None
-    quantisation = _quantisation(folder, gguf)
+    quantisation = {"method": "gguf", "type": weights.dtype} if gguf else _quantisation(folder)
     held = Held(weights.stored_bytes, parameters, quantised=quantisation is not None, unpacked=gguf is not None)
     return Inspection(
         subject=subject,
@@ -136,10 +140,8 @@ def read_inspection(subject: Subject) -> Inspection:
 
 
 def gguf_of(folder: ModelFolder) -> str | None:
-    """The GGUF file that the folder is, where nothing else in it is a model: the smallest, as smoke takes it."""
-    if folder.config or not folder.ggufs:
-        return None
-    return min(folder.ggufs, key=lambda path: (folder.files[path], path))
+    """The GGUF file that the folder is, where nothing else in it is a model; the one that smoke takes."""
+    return None if folder.safetensors or folder.pickles else folder.gguf
 
 
 def _weights(
@@ -220,9 +222,7 @@ def _remote_code(folder: ModelFolder) -> RemoteCode:
     return RemoteCode({str(name): str(target)[:MAX_WORD] for name, target in classes.items()}, folder.code_listing)
 
 
-def _quantisation(folder: ModelFolder, gguf: str | None) -> dict[str, Any] | None:
-    if gguf:
-        return {"method": "gguf"}
+def _quantisation(folder: ModelFolder) -> dict[str, Any] | None:
     method = method_of(folder.config)
     if method is None:
         return None

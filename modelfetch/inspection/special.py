@@ -12,6 +12,7 @@ from typing import Any
 
 from modelfetch.inspection.reading import Papers
 from modelfetch.model.contents import ModelFolder
+from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.sizes import text_config
 
 ROLES = ("bos", "eos", "pad", "unk", "mask", "cls", "sep")
@@ -56,16 +57,19 @@ def read_tokens(folder: ModelFolder, papers: Papers) -> Tokens:
     )
 
 
-def read_gguf_tokens(metadata: Mapping[str, Any]) -> Tokens:
-    """What the single values of a GGUF header say of tokens; its list of pieces was passed over."""
+def read_gguf_tokens(header: GgufHeader) -> Tokens:
+    """What the header of a GGUF file says of tokens."""
+    metadata = header.metadata
     roles: dict[int, list[str]] = {}
     for role, name in _GGUF_NAMES.items():
         number = metadata.get(f"tokenizer.ggml.{name}")
         if type(number) is int:
             roles.setdefault(number, []).append(role)
-    special = tuple(SpecialToken(number, None, tuple(names)) for number, names in sorted(roles.items()))
+    special = tuple(
+        SpecialToken(number, header.pieces.get(number), tuple(names)) for number, names in sorted(roles.items())
+    )
     algorithm = metadata.get("tokenizer.ggml.model")
-    return Tokens(str(algorithm) if algorithm else None, None, special, len(special), ())
+    return Tokens(str(algorithm) if algorithm else None, header.vocabulary, special, len(special), ())
 
 
 class _Vocabulary:

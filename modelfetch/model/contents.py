@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelfetch.model.gguf import GgufHeader
 from modelfetch.model.headers import Tensor
 from modelfetch.model.pickles import PickleScan
+from modelfetch.selection import of_quantisation
 
 INDEX = "model.safetensors.index.json"
 POOLING = "_Pooling/config.json"
@@ -78,3 +79,32 @@ class ModelFolder:
     @property
     def pickles(self) -> list[str]:
         return [path for path in self.files if PICKLE.fullmatch(path)]
+
+    @property
+    def gguf(self) -> str | None:
+        """The GGUF file that the model is, where there is one: of several the smallest, but none that sees or hears for
+        another.
+        """
+        models = [
+            path for path, header in self.ggufs.items() if header.metadata.get("general.type", "model") == "model"
+        ]
+        return min(models or self.ggufs, key=lambda path: (self.files[path], path), default=None)
+
+    def quantised(self, quant: str) -> ModelFolder:
+        """The same with no other weights than the GGUF files of one quantisation.
+
+        Raises:
+            NotFoundError: it has none.
+        """
+        kept = of_quantisation([path for path in self.files if path.endswith(".gguf")], quant)
+        gone = {
+            path for path in self.files if path.endswith((".gguf", ".safetensors")) or PICKLE.fullmatch(path)
+        } - kept
+        files = {path: size for path, size in self.files.items() if path not in gone}
+        return replace(
+            self,
+            files=files,
+            safetensors={},
+            ggufs={path: header for path, header in self.ggufs.items() if path in kept},
+            broken=tuple(each for each in self.broken if each.path in files),
+        )

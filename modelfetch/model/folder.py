@@ -43,11 +43,11 @@ _MODULES = (POOLING, LOGIT_SCORE)
 Header = TypeVar("Header")
 
 
-def read_folder(folder: Path, name: str) -> ModelFolder:
-    """Look at the model in `folder`, which is called `name`.
+def read_folder(folder: Path, name: str, quant: str | None = None) -> ModelFolder:
+    """Look at the model in `folder`, which is called `name`; with `quant` at its GGUF files of that quantisation alone.
 
     Raises:
-        NotFoundError: there is no such folder, or nothing is in it.
+        NotFoundError: there is no such folder, nothing is in it, or no file of that quantisation.
     """
     if not folder.is_dir():
         raise NotFoundError(f"`{folder}` is no folder", hint="modelfetch ls shows what is in the store")
@@ -68,7 +68,9 @@ def read_folder(folder: Path, name: str) -> ModelFolder:
             pickles[path] = scan
     reader.check_index(documents.get(INDEX), safetensors)
     code = tuple(_read_code(folder, path) for path, size in files.items() if path.endswith(".py") and size >= 0)
-    return ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, tuple(reader.broken), reader.card())
+    broken, card = tuple(reader.broken), reader.card()
+    found = ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, broken, card)
+    return found.quantised(quant) if quant else found
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,10 +22,13 @@ MAX_HEADER_BYTES = 128 << 20
 MAX_ENTRIES = 1_000_000
 MAX_STRING_BYTES = 32 << 20
 MAX_ARRAY = 16_000_000
+# Four times the largest known; they are all in memory for a moment.
+MAX_PIECES = 1_000_000
 MAX_DIMENSIONS = 8
 DEFAULT_ALIGNMENT = 32
 
 _STRING, _ARRAY = 8, 9
+_VOCABULARY = "tokenizer.ggml.tokens"
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 # Tensor type -> (its name, elements in a block, bytes of a block), as ggml lays them out.
 _TYPES = {
@@ -54,10 +57,14 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """`metadata` holds the single values of the header; arrays, the vocabulary above all, are passed over."""
+    """`metadata` holds the single values of the header; arrays are passed over. Of the vocabulary, `pieces` has those
+    that a single value names by their ids, and `vocabulary` counts them all.
+    """
 
     metadata: Mapping[str, str | int | float | bool]
     tensors: tuple[Tensor, ...]
+    pieces: Mapping[int, str] = field(default_factory=dict)
+    vocabulary: int | None = None
 
     @property
     def architecture(self) -> str:
@@ -114,6 +121,11 @@ class _Reader:
     def text(self) -> str:
         return self.take(self.count("Q", MAX_STRING_BYTES, "bytes in one string")).decode("utf-8", "replace")
 
+    def pieces(self) -> list[bytes]:
+        """An array of strings that is a vocabulary."""
+        count = self.count("Q", MAX_PIECES, "pieces in the vocabulary")
+        return [self.take(self.count("Q", MAX_STRING_BYTES, "bytes in one string")) for _ in range(count)]
+
     def skip(self, kind: int) -> None:
         """Pass over an array of `kind`."""
         count = self.count("Q", MAX_ARRAY, "values in one array")
@@ -133,12 +145,17 @@ def _read(reader: _Reader, size: int) -> GgufHeader:
     tensor_count = reader.count("Q", MAX_ENTRIES, "tensors")
     metadata_count = reader.count("Q", MAX_ENTRIES, "values")
     metadata: dict[str, str | int | float | bool] = {}
+    vocabulary: list[bytes] = []
     for _ in range(metadata_count):
         name, kind = reader.text(), int(reader.number("I"))
         if kind == _STRING:
             metadata[name] = reader.text()
         elif kind == _ARRAY:
-            reader.skip(int(reader.number("I")))
+            of = int(reader.number("I"))
+            if name == _VOCABULARY and of == _STRING:
+                vocabulary = reader.pieces()
+            else:
+                reader.skip(of)
         elif kind in _FIXED:
             metadata[name] = reader.number(_FIXED[kind])
         else:
@@ -151,7 +168,14 @@ def _read(reader: _Reader, size: int) -> GgufHeader:
     needed = max((data_start + offset + tensor.size_bytes for offset, tensor in placed), default=data_start)
     if needed > size:
         raise BrokenHeader(f"cut short: {size} bytes, {needed} expected")
-    return GgufHeader(metadata, tuple(tensor for _, tensor in placed))
+    pieces = {place: vocabulary[place].decode("utf-8", "replace") for place in _named(metadata, len(vocabulary))}
+    return GgufHeader(metadata, tuple(tensor for _, tensor in placed), pieces, len(vocabulary) or None)
+
+
+def _named(metadata: Mapping[str, str | int | float | bool], size: int) -> set[int]:
+    """The ids of tokens that have a role, and stand in a vocabulary of that size."""
+    ids = (number for name, number in metadata.items() if name.startswith("tokenizer.") and name.endswith("_token_id"))
+    return {number for number in ids if type(number) is int and 0 <= number < size}
 
 
 def _read_tensor(reader: _Reader) -> tuple[int, Tensor]:

@@ -92,7 +92,7 @@ def _carry_out(
         return Pulled(plan.manifest, plan.files(), None, None, None, seconds, plan.notes)
     manifest = _with_digests(plan.manifest, {**plan.found, **(report.digests if report else {})})
     paths = frozenset(entry.path for entry in plan.selection.chosen)
-    snapshot = destination.finish(manifest, paths)
+    snapshot = replace(destination.finish(manifest, paths), quant=request.reference.quant)
     folder, notes = _make_views(request, settings, store, snapshot, destination.inner)
     files = replace(plan, manifest=manifest).files()
     seen = seen_at(manifest, paths, plan.offers)

@@ -95,7 +95,7 @@ class _Seen:
 
 def _look(subject: Subject, options: SmokeOptions, seen: _Seen) -> None:
     """Everything from the headers on."""
-    folder = read_folder(Path(subject.folder), subject.name)
+    folder = read_folder(Path(subject.folder), subject.name, subject.quant)
     headers = [*folder.safetensors.values(), *(gguf.tensors for gguf in folder.ggufs.values())]
     seen.add(*folder.broken, HeadersRead(len(folder.files), sum(map(len, headers))))
     if not options.level.reaches(Level.STRUCTURE):

@@ -18,7 +18,8 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate",
 def circumstances_of(snapshot: Snapshot, options: SmokeOptions) -> Circumstances:
     """What the result of a test now would depend on."""
     hardware = (cpu_name(), driver(), *gpu_names(), _visible())
-    return Circumstances(digest_of(snapshot), _software(), tuple(name for name in hardware if name), asked_of(options))
+    asked = asked_of(options) | {"quant": str(snapshot.quant)}
+    return Circumstances(digest_of(snapshot), _software(), tuple(name for name in hardware if name), asked)
 
 
 def _software() -> dict[str, str]:

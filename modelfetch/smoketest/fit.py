@@ -72,7 +72,7 @@ def fit(model: Snapshot | Path, options: SmokeOptions = DEFAULTS) -> Fit:
     """
     subject = subject_of(model)
     transformers = require_stack("a plan")
-    folder = read_folder(Path(subject.folder), subject.name)
+    folder = read_folder(Path(subject.folder), subject.name, subject.quant)
     if folder.broken:
         first = folder.broken[0]
         return Fit(subject, not_exercised=NotExercised("broken-file", f"`{first.path}`: {first.problem}"))

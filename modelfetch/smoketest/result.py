@@ -37,11 +37,15 @@ from modelfetch.store import Snapshot
 
 @dataclass(frozen=True)
 class Subject:
-    """Which model it was. `commit` is None for a plain folder: its bytes were never proven by a digest."""
+    """Which model it was. `commit` is None for a plain folder: its bytes were never proven by a digest.
+
+    `quant` is which of its GGUF files is meant.
+    """
 
     name: str
     folder: str
     commit: str | None = None
+    quant: str | None = None
 
     @property
     def repair(self) -> str:
@@ -55,7 +59,7 @@ def subject_of(model: Snapshot | Path) -> Subject:
     """The model in a folder, or of a snapshot."""
     if isinstance(model, Path):
         return Subject(str(model), str(model))
-    return Subject(model.manifest.repo, str(model.folder), model.manifest.commit)
+    return Subject(model.model, str(model.folder), model.manifest.commit, model.quant)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Snapshot:
 
     `plain` is true where the bytes are in the user's own folder on another disk instead of in the store.
     `whole_listing` is false where no hub was asked: the manifest lists what was found, and the model may have more.
+    `quant` is which of its GGUF files whoever asked for it means; no record keeps that.
     """
 
     manifest: Manifest
@@ -52,6 +53,7 @@ class Snapshot:
     views: tuple[ViewPlace, ...] = ()
     plain: bool = False
     whole_listing: bool = True
+    quant: str | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -76,6 +78,11 @@ class Snapshot:
     def name(self) -> str:
         """What a person tells it apart by: the reference alone may have led to several commits."""
         return f"{self.reference} ({self.manifest.commit[:8]})"
+
+    @property
+    def model(self) -> str:
+        """Its repository, and the quantisation where one is meant: what a command that asks for it is given."""
+        return f"{self.manifest.repo}:{self.quant}" if self.quant else self.manifest.repo
 
     def file(self, path: str) -> Path:
         """Where the bytes of `path` are read.

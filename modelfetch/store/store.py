@@ -164,9 +164,10 @@ class Store:
         default branch. Whoever looks one up is about to use it: that is remembered, for `prune`.
         """
         found = next((found for found in self.records.matching(reference) if found.folder.is_dir()), None)
-        if found is not None:
-            self.records.note_used(found)
-        return found
+        if found is None:
+            return None
+        self.records.note_used(found)
+        return replace(found, quant=reference.quant)
 
     def matching(self, reference: Reference) -> list[Snapshot]:
         """Every snapshot that `reference` names; without a revision, all revisions of the repository."""

@@ -15,6 +15,7 @@ from modelfetch.inspection.purpose import Training
 from modelfetch.inspection.special import SpecialToken
 from modelfetch.model.placement import CPU_OVERHEAD_BYTES, GPU_OVERHEAD_BYTES
 from modelfetch.model.sizes import Sizes
+from tests.unit.test_model_headers import gguf
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -229,6 +230,17 @@ def test_code_of_the_models_own_is_named_with_its_digest(tmp_path: Path) -> None
     code = read(tmp_path, config__json=config, modeling_x__py="print()").remote_code
     assert code.classes == {"AutoModel": "modeling_x.X"}
     assert "sha256" in code.files["modeling_x.py"]
+
+
+def test_a_gguf_names_its_special_tokens_and_its_most_common_type(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(gguf())
+    found = read_inspection(Subject("owner/name", str(tmp_path)))
+    assert [(each.id, each.piece, each.roles) for each in found.tokens.special] == [
+        (1, "bc", ("eos",)),
+        (2, None, ("pad",)),
+    ]
+    assert found.tokens.pieces == 2
+    assert found.quantisation == {"method": "gguf", "type": "Q4_0"}
 
 
 def test_quantisation_is_told_with_its_settings(tmp_path: Path) -> None:

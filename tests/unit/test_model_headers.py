@@ -94,6 +94,8 @@ def gguf(*, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64) -
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
         text("llama.block_count") + struct.pack("<II", 4, 30),
         text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc"),
+        text("tokenizer.ggml.eos_token_id") + struct.pack("<II", 4, 1),
+        text("tokenizer.ggml.padding_token_id") + struct.pack("<II", 4, 2),
         text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 0.5, 1.5),
     ]
     described = text("token_embd.weight") + struct.pack("<IQQIQ", 2, 32, 2, kind, 0)
