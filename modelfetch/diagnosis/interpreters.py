@@ -3,7 +3,7 @@
 - It is started once, in a child, with a script of the standard library: it needs no modelfetch, and may be broken.
 - One that does not start, or hangs, is told by its files: packages lie where they always lie.
 - Doctor that pipx or uvx runs lives in an environment of its own, in which nobody runs models: it then looks at the
-  environment that is active, at `.venv` in the current folder, or at the first Python on PATH.
+  environment that is active, at the project's (see `projects`), or at the first Python on PATH.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from modelfetch.diagnosis.children import Answer, ask
 from modelfetch.diagnosis.machine import Interpreter, Machine, existing, is_folder
+from modelfetch.diagnosis.projects import environments_of
 from modelfetch.errors import UsageError
 
 # Starting Python reads some hundred files, from a network disk at worst.
@@ -119,7 +120,7 @@ def _is_tools_own(prefix: Path) -> bool:
 
 def _candidates(environment: Mapping[str, str], folder: Path) -> Iterator[Path]:
     named = [Path(environment[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environment.get(name)]
-    pythons = (executable_in(each) for each in (*named, folder / ".venv"))
+    pythons = (executable_in(each) for each in (*named, *environments_of(folder, environment)))
     yield from (python for python in pythons if _stands(python) and _dead_end(python) is None)
     for entry in environment.get("PATH", "").split(os.pathsep):
         if found := shutil.which("python3", path=entry) or shutil.which("python", path=entry):

@@ -12,6 +12,7 @@ import pytest
 from modelfetch.diagnosis import Finding, Machine, Severity, conclude, doctor
 from modelfetch.diagnosis.interpreters import executable_in, machine_for, machine_of, project_python
 from modelfetch.diagnosis.machine import Interpreter, existing
+from modelfetch.diagnosis.projects import environments_of
 from modelfetch.errors import UsageError
 from tests.unit.doctor_machine import FakeMachine, found
 
@@ -130,6 +131,39 @@ def test_doctor_in_a_tools_environment_looks_at_the_users_project(tmp_path: Path
     assert project_python({"VIRTUAL_ENV": str(own), "PATH": ""}, tmp_path, own) is None
     (active.parent / "python3").symlink_to(active)
     assert project_python({"PATH": str(active.parent)}, tmp_path, own) == active.parent / "python3"
+
+
+def test_a_projects_environment_is_looked_for_as_far_up_as_the_project_goes_and_no_further(tmp_path: Path) -> None:
+    folder = tmp_path / "anybody/project/package/module"
+    folder.mkdir(parents=True)
+    assert list(environments_of(folder, {})) == [folder / ".venv"]
+    (tmp_path / "anybody/project/pyproject.toml").touch()
+    project = tmp_path / "anybody/project"
+    assert list(environments_of(folder, {})) == [
+        folder / ".venv",
+        project / "package/.venv",
+        project / ".venv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "below"),
+    [
+        ("HOME", ".cache/pypoetry/virtualenvs"),
+        ("XDG_CACHE_HOME", "pypoetry/virtualenvs"),
+        ("POETRY_CACHE_DIR", "virtualenvs"),
+        ("POETRY_VIRTUALENVS_PATH", ""),
+    ],
+)
+def test_poetrys_environment_is_found_by_the_digest_of_its_projects_folder(
+    tmp_path: Path, variable: str, below: str
+) -> None:
+    # The digest that Poetry 2 gives a project in this folder.
+    theirs = tmp_path / "kept" / below / "my-thing-t3UdgXQD-py3.11"
+    theirs.mkdir(parents=True)
+    (theirs.parent / "other-AAAAAAAA-py3.11").mkdir()
+    assert theirs in environments_of(Path("/nowhere/my-thing"), {variable: str(tmp_path / "kept")})
+    assert not list(environments_of(Path("/nowhere/other"), {variable: str(tmp_path / "kept")}))[1:]
 
 
 def test_doctor_in_an_environment_of_the_users_looks_at_that(tmp_path: Path) -> None:
