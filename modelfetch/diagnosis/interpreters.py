@@ -23,8 +23,8 @@ from modelfetch.errors import UsageError
 INTERPRETER_LIMIT_S = 5.0
 
 _MARKS_OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")
-# Where uv keeps the environments that uvx makes and forgets.
-_FLEETING = ("archive-v0", "environments-v2")
+# Where uv keeps the environments that `uvx` and `uv run --with` make and forget.
+_FLEETING = ("archive-v0", "builds-v0", "environments-v2")
 
 
 def machine_of(python: Path, environment: Mapping[str, str], *, limit_s: float = INTERPRETER_LIMIT_S) -> Machine:

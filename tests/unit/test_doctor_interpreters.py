@@ -118,7 +118,7 @@ def test_the_python_of_an_environment_keeps_its_own_name(tmp_path: Path) -> None
     assert executable_in(tmp_path) == tmp_path / "bin/python3"
 
 
-@pytest.mark.parametrize("mark", ["uv-receipt.toml", "pipx_metadata.json", "archive-v0"])
+@pytest.mark.parametrize("mark", ["uv-receipt.toml", "pipx_metadata.json", "archive-v0", "builds-v0"])
 def test_doctor_in_a_tools_environment_looks_at_the_users_project(tmp_path: Path, mark: str) -> None:
     own = tmp_path / mark / "own"
     own.mkdir(parents=True)
