@@ -34,14 +34,19 @@ _Answers = queue.SimpleQueue[tuple[int, Pieces | None]]
 def ask_for_pieces(entry: Entry, sources: Sequence[Source], network: Network) -> list[Pieces]:
     """The lists that came, those of the first sources first; of several that are equal, one."""
     answers: _Answers = queue.SimpleQueue()
-    sessions = [Session(network, stall_s=PATIENCE_S) for _ in sources]
     until = time.monotonic() + PATIENCE_S
+    sessions: list[Session] = []
     found: dict[int, Pieces | None] = {}
-    try:
-        for number, (source, session) in enumerate(zip(sources, sessions, strict=True)):
+    for number, source in enumerate(sources):
+        session = Session(network, stall_s=PATIENCE_S)
+        try:
             # A daemon: who never answers must not keep the process from ending.
             threading.Thread(target=_ask, args=(number, entry, source, session, answers), daemon=True).start()
-        while len(found) < len(sources):
+        except RuntimeError:
+            break  # a limit on threads: a list is not worth one that a lane may need
+        sessions.append(session)
+    try:
+        while len(found) < len(sessions):
             number, pieces = answers.get(timeout=max(0.0, until - time.monotonic()))
             found[number] = pieces
     except queue.Empty:

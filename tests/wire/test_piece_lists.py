@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 
 from modelfetch.config import Endpoint
 from modelfetch.hashing import Pieces
+from modelfetch.http import Network
+from modelfetch.manifest import Digests, Entry
 from modelfetch.piecelist import MEDIA_TYPE, address, to_bytes
 from modelfetch.planning.scheduler import PIECE
 from modelfetch.pulling import Pulled
 from modelfetch.pulling.repair import repair
 from modelfetch.serve import Served, Server
 from modelfetch.store import Store
-from modelfetch.transfer import asking
+from modelfetch.transfer import Source, asking
 from modelfetch.verification import verify
 from tests.catalogue import pieces_of
 from tests.pulling import REPO, contents, endpoint, noise, pull, settings
@@ -216,6 +219,18 @@ def test_a_list_that_lies_costs_bytes_and_accuses_nobody_who_is_honest(lying: Pi
     # It may happen to mend what was wrong before it is dropped: then nobody knows who that was.
     assert pulled.report.wrong_senders in ({}, {LARGE: ("liar",)})
     assert pulled.report.transferred_bytes <= 2 * SIZE + 8 * PIECE
+
+
+def test_who_may_start_no_thread_goes_without_a_list(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unstartable(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    entry = Entry(LARGE, SIZE, Digests(RIGHT.sha256))
+    sources = [Source("peer", f"{peer.url}/{REPO}/resolve/main/{LARGE}")] * 2
+    assert asking.ask_for_pieces(entry, sources, Network()) == [RIGHT]
+    monkeypatch.setattr(threading, "Thread", Unstartable)
+    assert asking.ask_for_pieces(entry, sources, Network()) == []
 
 
 def test_of_two_lists_the_one_that_lies_is_left_for_the_other(peer: Peer, tmp_path: Path) -> None:
