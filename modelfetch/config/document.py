@@ -20,6 +20,7 @@ from modelfetch.errors import ConfigError
 from modelfetch.redact import redact
 
 WHOLE_FILE = "(the whole file)"
+_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Document:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
-            raise self.wrong(line, WHOLE_FILE, "YAML", str(error.problem or error.context)) from error
+            said = ", ".join(text for text in (error.context, error.problem) if text)
+            raise self.wrong(line, WHOLE_FILE, "YAML", redact(said)) from error
         except yaml.YAMLError as error:
             raise self.wrong(1, WHOLE_FILE, "YAML", redact(str(error))) from error
         except RecursionError as error:
@@ -58,19 +60,19 @@ class Document:
             raise self.refused(node, key or WHOLE_FILE, "names with values, each `name: …`")
         members: dict[str, Node] = {}
         for name_node, value in node.value:
-            name = str(name_node.value) if isinstance(name_node, ScalarNode) else "(not a name)"
+            name = _name(name_node)
             full = f"{key}.{name}" if key else name
             if allowed is not None and name not in allowed:
-                raise self.wrong(line_of(name_node), full, one_of(allowed), f"`{redact(name)}`", nearest(name, allowed))
+                raise self.wrong(line_of(name_node), full, one_of(allowed), _shown(name), nearest(name, allowed))
             if name in members:
                 raise self.wrong(line_of(name_node), full, "each name once", "the name a second time")
             members[name] = value
         return members
 
-    def required(self, members: Mapping[str, Node], name: str, key: str, node: Node) -> Node:
-        """The member `name`, which `node` must have."""
+    def required(self, members: Mapping[str, Node], name: str, key: str, line: int) -> Node:
+        """The member `name`, which what stands at `line` must have."""
         if name not in members:
-            raise self.wrong(line_of(node), f"{key}.{name}", f"a `{name}`", "nothing")
+            raise self.wrong(line, f"{key}.{name}", f"a `{name}`", "nothing")
         return members[name]
 
     def truth(self, node: Node, key: str, *, secret: bool = False) -> bool:
@@ -80,9 +82,10 @@ class Document:
             raise self.refused(node, key, "true or false", got=got)
         return str(node.value).lower() in {"true", "yes", "on"}
 
-    def whole_number(self, node: Node, key: str) -> int:
+    def whole_number(self, node: Node, key: str, expected: str) -> int:
+        """A number of plain digits; `expected` says which ones may be there."""
         if not isinstance(node, ScalarNode) or not re.fullmatch(r"[0-9]{1,9}", node.value):
-            raise self.refused(node, key, "a whole number")
+            raise self.refused(node, key, expected)
         return int(node.value)
 
     def word(self, node: Node, key: str, allowed: Iterable[str]) -> str:
@@ -106,12 +109,12 @@ class Document:
         if isinstance(node, MappingNode):
             shown = "names with values"
         elif isinstance(node, ScalarNode):
-            shown, like = f"`{redact(node.value)}`", nearest(node.value, near)
+            shown, like = _shown(node.value), nearest(node.value, near)
         return self.wrong(line_of(node), key, expected, got or shown, like)
 
     def wrong(self, line: int, key: str, expected: str, got: str, like: str | None = None) -> ConfigError:
         """The error for `got` at `key`; `like` is the allowed word that was probably meant."""
-        facts = {"key": redact(key), "expected": expected, "got": got}
+        facts = {"key": _cut(redact(key)), "expected": expected, "got": got}
         if like is not None:
             facts["nearest"] = f"`{like}`"
         return ConfigError(f"`{self.file}` line {line} cannot be used", facts=facts)
@@ -121,6 +124,11 @@ def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def name_lines(node: Node) -> dict[str, int]:
+    """Where the names of a mapping stand; a value may begin a line later, or elsewhere if it is an alias."""
+    return {_name(name): line_of(name) for name, _ in node.value} if isinstance(node, MappingNode) else {}
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that `word` was probably meant to be."""
     return next(iter(get_close_matches(word, tuple(allowed), n=1)), None)
@@ -128,3 +136,15 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
 
 def one_of(words: Iterable[str]) -> str:
     return "one of " + ", ".join(f"`{word}`" for word in words)
+
+
+def _name(node: Node) -> str:
+    return str(node.value) if isinstance(node, ScalarNode) else "(not a name)"
+
+
+def _shown(value: str) -> str:
+    return f"`{_cut(redact(value))}`" if value else "nothing"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -36,7 +36,7 @@ from typing import Generic, TypeVar
 
 from yaml.nodes import Node, ScalarNode
 
-from modelfetch.config.document import Document, line_of, nearest, one_of
+from modelfetch.config.document import Document, name_lines, nearest, one_of
 from modelfetch.config.urls import base_url, may_carry_token
 from modelfetch.config.values import DEFAULT_CONNECTIONS, HUBS, INDEX_KINDS, Endpoint, Index, Sample
 from modelfetch.config.variables import MOST_CONNECTIONS
@@ -94,8 +94,8 @@ class _Reader:
         top = self.document.members(self.document.compose(text, f"version: {FORMAT_VERSION}"), "", TOP_KEYS)
         if "version" not in top:
             raise self.document.wrong(1, "version", f"version: {FORMAT_VERSION}", "nothing")
-        if self.document.whole_number(top["version"], "version") != FORMAT_VERSION:
-            expected = f"{FORMAT_VERSION}, the version that this modelfetch reads"
+        expected = f"{FORMAT_VERSION}, the version that this modelfetch reads"
+        if self.document.whole_number(top["version"], "version", expected) != FORMAT_VERSION:
             raise self.document.refused(top["version"], "version", expected)
         return Mirrors(
             self._entries(top, "endpoints", ENDPOINT_KEYS, self._endpoint),
@@ -113,17 +113,22 @@ class _Reader:
         """The entries of a section; `read` makes a value of one that is not taken away."""
         entries = []
         named = self.document.members(top[section], section, None) if section in top else {}
+        lines = name_lines(top[section]) if section in top else {}
         for name, node in named.items():
-            key = f"{section}.{name}"
-            if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
-                words = ", ".join(f"`{word}`" for word in RESERVED_NAMES)
-                expected = f"a name of letters, digits, `.`, `_`, `-`, at most 64 of them, and none of {words}"
-                raise self.document.wrong(line_of(node), key, expected, f"`{redact(name)}`")
+            key, line = f"{section}.{name}", lines[name]
+            self._check_name(name, key, line, () if section == "samples" else RESERVED_NAMES)
             members = self.document.members(node, key, allowed)
             disabled = "enabled" in members and not self.document.truth(members["enabled"], f"{key}.enabled")
-            value = None if disabled else read(_Members(self.document, name, key, node, members))
-            entries.append(Entry(name, value, line_of(node)))
+            value = None if disabled else read(_Members(self.document, name, key, line, members))
+            entries.append(Entry(name, value, line))
         return tuple(entries)
+
+    def _check_name(self, name: str, key: str, line: int, reserved: tuple[str, ...]) -> None:
+        if not _NAME.fullmatch(name) or name in reserved:
+            expected = "a name of letters, digits, `.`, `_`, `-`, at most 64 of them"
+            if reserved:
+                expected += ", and none of " + ", ".join(f"`{word}`" for word in reserved)
+            raise self.document.wrong(line, key, expected, f"`{redact(name)}`")
 
     def _endpoint(self, members: _Members) -> Endpoint:
         endpoint = Endpoint(
@@ -146,7 +151,7 @@ class _Reader:
     def _sample(self, members: _Members) -> Sample:
         if members.name not in HUBS and members.name not in (known := _known_hubs()):
             got, like = f"`{redact(members.name)}`", nearest(members.name, known)
-            raise self.document.wrong(line_of(members.node), members.key, one_of(known), got, like)
+            raise self.document.wrong(members.line, members.key, one_of(known), got, like)
         return Sample(members.name, members.repo(members.needed("repo"), "repo"), members.gated())
 
     def _hub(self, node: Node, key: str) -> str:
@@ -171,11 +176,11 @@ class _Members:
     document: Document
     name: str
     key: str
-    node: Node
+    line: int
     by_name: dict[str, Node]
 
     def needed(self, name: str) -> Node:
-        return self.document.required(self.by_name, name, self.key, self.node)
+        return self.document.required(self.by_name, name, self.key, self.line)
 
     def url(self) -> str:
         node, key = self.needed("url"), f"{self.key}.url"
@@ -208,7 +213,8 @@ class _Members:
         node, key = self.by_name.get(name), f"{self.key}.{name}"
         if node is None:
             return default
-        number = self.document.whole_number(node, key)
+        expected = f"a whole number between {least} and {most}"
+        number = self.document.whole_number(node, key, expected)
         if not least <= number <= most:
-            raise self.document.refused(node, key, f"a whole number between {least} and {most}")
+            raise self.document.refused(node, key, expected)
         return number

@@ -19,7 +19,10 @@ def base_url(text: str) -> str:
     """
     if any(character.isspace() or not character.isprintable() for character in text):
         raise ValueError("a URL without white space")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ValueError("a URL such as https://hub.example.com") from error
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ValueError("a URL such as https://hub.example.com")
     try:

@@ -36,7 +36,7 @@ def test_an_entry_says_everything_there_is_to_say() -> None:
         "hub: modelscope\nurl: https://lab.example.com/\ntoken: true\nregion: cn\nconnections: 3\nenabled: true"
     )
     lab = Endpoint("lab", "modelscope", "https://lab.example.com", sends_token=True, region="cn", connections=3)
-    assert read_mirrors(text, file="x").endpoints == (Entry("lab", lab, line=4),)
+    assert read_mirrors(text, file="x").endpoints == (Entry("lab", lab, line=3),)
 
 
 def test_what_is_left_out_is_cautious() -> None:
@@ -57,7 +57,7 @@ def test_one_connection_is_enough() -> None:
 
 
 def test_a_disabled_entry_needs_nothing_else() -> None:
-    assert read_mirrors(entry("enabled: false"), file="x").endpoints == (Entry("lab", None, line=4),)
+    assert read_mirrors(entry("enabled: false"), file="x").endpoints == (Entry("lab", None, line=3),)
 
 
 def test_a_file_without_sections_has_none() -> None:
@@ -72,21 +72,21 @@ def section(name: str, member: str, text: str) -> str:
 def test_an_index_says_what_kind_it_is_of_and_where_it_is() -> None:
     text = section("indexes", "lab", "kind: torch\nurl: https://lab.example.com/whl/\nregion: cn")
     lab = Index("lab", "torch", "https://lab.example.com/whl", region="cn")
-    assert read_mirrors(text, file="x").indexes == (Entry("lab", lab, line=4),)
+    assert read_mirrors(text, file="x").indexes == (Entry("lab", lab, line=3),)
 
 
 def test_a_sample_names_a_model_for_a_hub_and_perhaps_one_that_is_gated() -> None:
     assert read_mirrors(section("samples", "modelscope", "repo: own/name"), file="x").samples == (
-        Entry("modelscope", Sample("modelscope", "own/name"), line=4),
+        Entry("modelscope", Sample("modelscope", "own/name"), line=3),
     )
     (sample,) = read_mirrors(section("samples", "huggingface", "repo: a/b\ngated: c/d"), file="x").samples
     assert sample.value == Sample("huggingface", "a/b", "c/d")
 
 
 def test_an_index_or_a_sample_that_is_taken_away_needs_nothing_else() -> None:
-    assert read_mirrors(section("indexes", "lab", "enabled: false"), file="x").indexes == (Entry("lab", None, line=4),)
+    assert read_mirrors(section("indexes", "lab", "enabled: false"), file="x").indexes == (Entry("lab", None, line=3),)
     samples = read_mirrors(section("samples", "huggingface", "enabled: no"), file="x").samples
-    assert samples == (Entry("huggingface", None, line=4),)
+    assert samples == (Entry("huggingface", None, line=3),)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,50 @@ def test_an_index_or_a_sample_that_is_taken_away_needs_nothing_else() -> None:
     [
         (entry("hub: huggingfce\nurl: https://a.example"), 4, "endpoints.lab.hub", "`huggingface`", "`huggingfce`"),
         (entry("hub: [huggingface]\nurl: https://a.example"), 4, "endpoints.lab.hub", "`modelscope`", "a list"),
-        (entry("hub: huggingface"), 4, "endpoints.lab.url", "a `url`", "nothing"),
-        (entry("url: https://a.example"), 4, "endpoints.lab.hub", "a `hub`", "nothing"),
+        (entry("hub: huggingface"), 3, "endpoints.lab.url", "a `url`", "nothing"),
+        (entry("url: https://a.example"), 3, "endpoints.lab.hub", "a `hub`", "nothing"),
+        (entry("hub:\nurl: https://a.example"), 4, "endpoints.lab.hub", "one of `huggingface`", "nothing"),
+        (entry("hub: huggingface\nurl: 'https://[::1'"), 5, "endpoints.lab.url", "https://hub.example.com", "redacted"),
+        (entry("hub: huggingface\nurl: https://a.example:0"), 5, "endpoints.lab.url", "between 1 and 65535", ":0`"),
+        (
+            entry("hub: huggingface\nurl: https://me:pw@a.example"),
+            5,
+            "endpoints.lab.url",
+            "without user",
+            "`https://a.",
+        ),
+        (entry(f"hub: huggingface\nurl: {'x' * 5000}"), 5, "endpoints.lab.url", "https://", f"`{'x' * 100}…`"),
+        (entry(GOOD + "\nregion:"), 6, "endpoints.lab.region", "two small letters", "nothing"),
+        (entry(GOOD + "\nconnections: -1"), 6, "endpoints.lab.connections", "between 1 and 64", "`-1`"),
+        (entry(GOOD + "\nconnections: 4.5"), 6, "endpoints.lab.connections", "between 1 and 64", "`4.5`"),
+        (entry(GOOD + "\nconnections: 0x10"), 6, "endpoints.lab.connections", "between 1 and 64", "`0x10`"),
+        (entry(GOOD + "\nToken: true"), 6, "endpoints.lab.Token", "`token`", "`Token`"),
+        (entry("<<: {hub: huggingface}\nurl: https://a.example"), 4, "endpoints.lab.<<", "`hub`", "`<<`"),
+        (entry(GOOD) + "  lab:\n    enabled: false\n", 6, "endpoints.lab", "each name once", "second time"),
+        ("version: 1\nendpoints:\n  lab: https://a.example\n", 3, "endpoints.lab", "names with values", "`https://a."),
+        ("version: 1\nendpoints:\n  lab:\n", 3, "endpoints.lab", "names with values", "nothing"),
+        ("version: 1\nendpoints:\n  lab: *there\n", 3, "(the whole file)", "YAML", "undefined alias 'there'"),
+        ("version: 1\nendpoints: &all\n  lab: *all\n", 3, "endpoints.lab.lab", "`hub`", "`lab`"),
+        ("version: 1\nendpoints: &a {}\nindexes: &a {}\n", 3, "(the whole file)", "YAML", "duplicate anchor"),
+        ("version: 1\nendpoints: !!python/name:os.system\n", 2, "endpoints", "names with values", "nothing"),
+        ("version: 1\nendpoints:\n", 2, "endpoints", "names with values", "nothing"),
+        ("version: 1\nversion: 1\n", 2, "version", "each name once", "second time"),
+        ("version:\n", 1, "version", "1, the version", "nothing"),
+        ("version: 1.0\n", 1, "version", "1, the version", "`1.0`"),
+        ("version: 1\n---\nversion: 1\n", 2, "(the whole file)", "YAML", "a single document"),
+        ("version: 1\n\tendpoints: {}\n", 2, "(the whole file)", "YAML", "'\\t'"),
+        ("version: 1\nendpoints:\n  lab:\n    hub: x\n   url: y\n", 5, "(the whole file)", "YAML", "block mapping"),
+        ("version: 1\nendpoints: " + "[" * 20_000, 1, "(the whole file)", "YAML", "without end"),
+        (section("samples", "hf", "repo: a/b"), 3, "samples.hf", "`huggingface`", "`hf`"),
+        (
+            section("samples", "huggingface", "repo: a/b\ngated: true"),
+            5,
+            "samples.huggingface.gated",
+            "owner",
+            "`true`",
+        ),
+        ("# nothing\n", 1, "(the whole file)", "version: 1", "an empty file"),
+        ("null\n", 1, "(the whole file)", "names with values", "`null`"),
         (entry("hub: huggingface\nurl: ftp://a.example"), 5, "endpoints.lab.url", "https://", "`ftp://a.example`"),
         (entry("hub: huggingface\nurl: [a]"), 5, "endpoints.lab.url", "https://", "a list"),
         (entry(GOOD + "\ntokn: true"), 6, "endpoints.lab.tokn", "`token`", "`tokn`"),
@@ -113,13 +155,13 @@ def test_an_index_or_a_sample_that_is_taken_away_needs_nothing_else() -> None:
         ("version: 1\n? [a, b]\n: c\n", 2, "(not a name)", "`endpoints`", "not a name"),
         ("version: 1\nendpoints: [a]\n", 2, "endpoints", "names with values", "a list"),
         ("version: 1\nmirrors: {}\n", 2, "mirrors", "`endpoints`", "`mirrors`"),
-        (section("indexes", "lab", "url: https://a.example"), 4, "indexes.lab.kind", "a `kind`", "nothing"),
-        (section("indexes", "lab", "kind: pypi"), 4, "indexes.lab.url", "a `url`", "nothing"),
+        (section("indexes", "lab", "url: https://a.example"), 3, "indexes.lab.kind", "a `kind`", "nothing"),
+        (section("indexes", "lab", "kind: pypi"), 3, "indexes.lab.url", "a `url`", "nothing"),
         (section("indexes", "lab", "kind: pip\nurl: https://a.example"), 4, "indexes.lab.kind", "`pypi`", "`pip`"),
         (section("indexes", "lab", "kind: pypi\ntoken: true"), 5, "indexes.lab.token", "`kind`", "`token`"),
-        (section("samples", "huggingface", "gated: a/b"), 4, "samples.huggingface.repo", "a `repo`", "nothing"),
+        (section("samples", "huggingface", "gated: a/b"), 3, "samples.huggingface.repo", "a `repo`", "nothing"),
         (section("samples", "huggingface", "repo: gpt2"), 4, "samples.huggingface.repo", "owner/name", "`gpt2`"),
-        (section("samples", "modelscpe", "repo: a/b"), 4, "samples.modelscpe", "`modelscope`", "`modelscpe`"),
+        (section("samples", "modelscpe", "repo: a/b"), 3, "samples.modelscpe", "`modelscope`", "`modelscpe`"),
         ("endpoints: {}\n", 1, "version", "version: 1", "nothing"),
         ("version: 2\n", 1, "version", "1", "`2`"),
         ("- a\n", 1, "(the whole file)", "names with values", "a list"),
