@@ -30,6 +30,36 @@ def test_config_shows_every_value_with_its_origin(
     assert lines["mirrors.yaml"].endswith("not there")
 
 
+def test_config_says_of_an_endpoint_what_is_not_as_usual(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = {line.split()[0]: line.split(None, 1)[1] for line in output(["config"], capsys).splitlines()}
+    assert lines["endpoints.huggingface"].startswith("https://huggingface.co (gets the token)  ")
+    assert lines["endpoints.hf-mirror"].startswith("https://hf-mirror.com (cn, 4 connections)  ")
+    assert lines["endpoints.modelscope-ai"].startswith("https://www.modelscope.ai  ")
+
+
+def test_config_shows_proxies_with_their_variables_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy.example:3128")
+    monkeypatch.setenv("all_proxy", "me:hunter2@socks.example:1080")
+    monkeypatch.setenv("NO_PROXY", "localhost,.example.com")
+    lines = {line.split()[0]: line.split()[1:] for line in output(["config"], capsys).splitlines()}
+    assert lines["proxies.https"] == ["http://proxy.example:3128", "HTTPS_PROXY"]
+    assert lines["proxies.all"] == ["socks.example:1080", "all_proxy"]
+    assert lines["proxies.none_for"] == ["localhost,.example.com", "NO_PROXY"]
+    assert lines["proxies.http"] == ["not", "set", "default"]
+    assert "hunter2" not in output(["config", "--json"], capsys)
+
+
+def test_config_says_which_variable_named_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("version: 1\n")
+    monkeypatch.setenv("MODELFETCH_CONFIG", str(tmp_path / "mine.yaml"))
+    assert output(["config"], capsys).splitlines()[-1].endswith("mine.yaml  MODELFETCH_CONFIG, read")
+    assert json.loads(output(["config", "--json"], capsys))["user_file"]["origin"] == "MODELFETCH_CONFIG"
+
+
 @pytest.mark.parametrize("arguments", [["config"], ["config", "--json"], ["mirrors"], ["mirrors", "list", "--json"]])
 def test_no_command_shows_a_token(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
