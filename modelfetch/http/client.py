@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from modelfetch.http.firewall import Credential, headers_for, redirect_target
 from modelfetch.http.network import Network
-from modelfetch.http.session import STALL_S, Response, Session
-from modelfetch.planning.retry import Action, Fault, FaultError, Kind, asked_wait, decide, may_pass
+from modelfetch.http.session import Response, Session
+from modelfetch.planning.retry import STALL_S, Action, Fault, FaultError, Kind, asked_wait, decide, may_pass
 
 MAX_REDIRECTS = 8
 # A listing of 100,000 files is about 30 MB.

@@ -12,12 +12,13 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import time
 from functools import cached_property
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # in no stub
 
 from modelfetch.config import is_loopback
-from modelfetch.planning.retry import Fault, FaultError, Kind
+from modelfetch.planning.retry import TRICKLE_S, Fault, FaultError, Kind
 
 CONNECT_TIMEOUT_S = 5.0
 _LONGEST_PROXY_ANSWER = 16 << 10
@@ -142,8 +143,10 @@ def _tunnel(connected: socket.socket, host: str, port: int, headers: dict[str, s
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", *(f"{k}: {v}" for k, v in headers.items())]
     try:
         connected.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-        answer = b""
+        answer, until = b"", time.monotonic() + TRICKLE_S
         while b"\r\n\r\n" not in answer and len(answer) < _LONGEST_PROXY_ANSWER:
+            if time.monotonic() > until:
+                raise TimeoutError
             # One byte at a time: what follows the empty line belongs to the TLS handshake.
             received = connected.recv(1)
             if not received:

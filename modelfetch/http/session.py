@@ -7,6 +7,7 @@
 - A kept connection that the server closed meanwhile, or on which something else than an answer is left of an earlier
   one, is replaced once, without a fault.
 - What comes before an answer (103 Early Hints, say) is passed over; nothing that surrounds a body goes on without end.
+- What comes is judged as it comes (`planning.retry`): neither a head nor a body takes for ever.
 - Only so many connections are kept: a hub may redirect every file to a host of its own.
 """
 
@@ -14,22 +15,25 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from modelfetch import __version__
 from modelfetch.config.values import origin_of
 from modelfetch.http.network import Network
-from modelfetch.planning.retry import Fault, FaultError, Kind
+from modelfetch.planning.retry import STALL_S, TRICKLE_S, Fault, FaultError, Kind, Patience
 
 USER_AGENT = f"modelfetch/{__version__}"
-STALL_S = 10.0
 # Reading this much to its end is cheaper than a new connection.
 _WORTH_DRAINING = 64 << 10
 # As long as a new connection takes; who announces a body with a redirect and sends none is not waited for.
 _WORTH_WAITING_S = 0.2
+# How many times longer a trickle is put up with than nothing at all.
+_PATIENCE = TRICKLE_S / STALL_S
 # A hub, and the few hosts that its signed links lead to.
 _MOST_KEPT = 4
 _MOST_INTERIM = 16
@@ -37,10 +41,37 @@ _MOST_INTERIM = 16
 _LISTS = frozenset({"link", "ratelimit"})
 
 
+class _Watched(io.RawIOBase):
+    """What comes over a connection, for as long as it is worth waiting for."""
+
+    def __init__(self, raw: io.RawIOBase, patience: Patience) -> None:
+        self._raw = raw
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        began = time.monotonic()
+        count = self._raw.readinto(buffer)
+        if fault := self._patience.ends(count or 0, time.monotonic() - began):
+            raise FaultError(fault)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _RawAnswer(http.client.HTTPResponse):
     """The standard library's reading of an answer, which takes 103 for an answer, and reads answers of 100 and the
-    lines after a chunked body for as long as they come.
+    lines after a chunked body for as long as they come, however slowly.
     """
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.patience = Patience(_PATIENCE * (sock.gettimeout() or STALL_S))
+        self.fp = io.BufferedReader(_Watched(self.fp.detach(), self.patience))
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM):
@@ -57,7 +88,8 @@ class _RawAnswer(http.client.HTTPResponse):
 class Response:
     """An answer whose body has not been read. `headers` are in lower case; `length` counts the bytes still to come."""
 
-    def __init__(self, raw: http.client.HTTPResponse, connection: _Connection, url: str) -> None:
+    def __init__(self, raw: _RawAnswer, connection: _Connection, url: str) -> None:
+        raw.patience.begin_body()
         self.status = raw.status
         self.headers = _headers(raw)
         self.url = url
@@ -71,7 +103,7 @@ class Response:
         """Read what is there, at least one byte, into `view`; 0 at the end of the body.
 
         Raises:
-            FaultError: CUT, STALL, or SHORT where the body ends before its length.
+            FaultError: CUT, STALL, TRICKLE, or SHORT where the body ends before its length.
         """
         if self.length is not None:
             view = view[: self.length]
@@ -81,6 +113,9 @@ class Response:
             # One receive at most, straight into the caller's buffer. HTTPResponse.readinto would wait until it is full,
             # and forget what came before a cut.
             count = self._read_chunk(view) if self._chunked else self._raw.fp.readinto1(view)
+        except FaultError:
+            self._broken = True
+            raise
         except TimeoutError as error:
             self._broken = True
             raise FaultError(Fault(Kind.STALL)) from error
@@ -203,7 +238,9 @@ class Session:
         try:
             connection.request(method, target, headers=dict(headers))
             connection.used = True
-            return Response(connection.getresponse(), connection, url)
+            answer = connection.getresponse()
+            assert isinstance(answer, _RawAnswer), "as response_class says"
+            return Response(answer, connection, url)
         except FaultError:
             connection.close()
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modelfetch.planning.retry import Decision, Fault, Kind, decide, throttles
+from modelfetch.planning.retry import PROGRESS_BYTES, Decision, Fault, Kind, decide, throttles
 
 
 @dataclass
@@ -18,6 +18,7 @@ class _Record:
     attempts: int = 0
     wrong: int = 0
     failed_at: float = float("-inf")
+    came_since: int = 0
 
 
 @dataclass
@@ -29,9 +30,14 @@ class Health:
     failures: dict[str, int] = field(default_factory=dict)
     last: dict[str, dict[str, Fault]] = field(default_factory=dict)
 
-    def progressed(self, endpoint: str, key: str) -> None:
-        """Bytes came; the next failure is the first again."""
-        self._records.pop((endpoint, key), None)
+    def progressed(self, endpoint: str, key: str, count: int) -> None:
+        """`count` bytes came; after enough of them the next failure is the first again."""
+        record = self._records.get((endpoint, key))
+        if record is None:
+            return
+        record.came_since += count
+        if record.came_since >= PROGRESS_BYTES:
+            del self._records[endpoint, key]
 
     def failed(self, endpoint: str, key: str, fault: Fault, *, began: float, now: float, jitter: float) -> Decision:
         """Take note of a failure of a try that began at `began`; returns what to do."""
@@ -42,7 +48,7 @@ class Health:
             record.wrong += 1
         elif began >= record.failed_at:
             record.attempts += 1
-            record.failed_at = now
+            record.failed_at, record.came_since = now, 0
         decision = decide(fault, record.wrong if fault.kind is Kind.DIGEST else record.attempts, jitter)
         if throttles(fault):
             until = now + decision.wait_s

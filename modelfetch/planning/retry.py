@@ -1,14 +1,18 @@
 """What is done about a fault: the one place where retrying is decided, for metadata and data alike.
 
-- A fault of the transport (no name, no connection, no way through the proxy, a cut, a stall, a short body, another
-  range, an encoding), 408, 425, 429 and 5xx may pass: wait, try again.
+- A fault of the transport (no name, no connection, no way through the proxy, a cut, a stall, a trickle, a short body,
+  another range, an encoding), 408, 425, 429 and 5xx may pass: wait, try again.
 - An expired link (400, 401, 403, 404 or 410 from where a redirect led) is asked for again at its hub, at once.
 - 401, 403 and 404 from the hub itself are answers. They are never tried again and never got round.
 - A connection that breaks off after progress is replaced at once; without progress, waits grow.
 - Bytes with a wrong digest are fetched once more, then never again from there.
 - What the endpoint asks for (Retry-After in seconds or as a date, RateLimit) is honoured up to `MAX_WAIT_S`; beyond
   it, the endpoint is given up instead of waited for. Who asks for no wait at all gets the usual one.
-- Attempts are counted since the last progress: a link that breaks every few megabytes is slow, not dead.
+- Attempts are counted since the last progress: a link that breaks every few megabytes is slow, not dead. A few bytes
+  are no progress.
+- A connection is given up over what it brings, never over how long it takes in all: nothing within `STALL_S`, less than
+  `TRICKLE_BYTES` within `TRICKLE_S`, or no whole head, which is never long, within the same time. Only time spent
+  waiting counts, so that a slow disk or `--limit-rate` is nobody's trickle.
 """
 
 from __future__ import annotations
@@ -29,6 +33,13 @@ MAX_WAIT_S = 330.0
 # A longer wish is told as this one: what is written in a header may be no number of years at all.
 _CENTURY_S = 100 * 365 * 86400.0
 
+STALL_S = 10.0
+# Many lanes share a link: one of some kB/s leaves each of them a few dozen bytes a second, and must go on.
+TRICKLE_S = 30.0
+TRICKLE_BYTES = 1024
+# More than all lanes of an endpoint together bring in that time when each of them is at the edge of a trickle.
+PROGRESS_BYTES = 64 * TRICKLE_BYTES
+
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RATELIMIT_RESET = re.compile(r"(?:^|[;\s])t\s*=\s*([0-9]+(?:\.[0-9]+)?)")
 _NOTHING_LEFT = re.compile(r"(?:^|[;\s])r\s*=\s*0+(?![0-9])")
@@ -44,6 +55,7 @@ class Kind(Enum):
     CUT = "the connection was cut"
     SHORT = "the body ended early"
     STALL = "no byte came for a while"
+    TRICKLE = "next to nothing came for a while"
     STATUS = "an error status"
     RANGE = "the answer is not the range that was asked for"
     CHANGED = "the file has another size here"
@@ -85,6 +97,31 @@ class FaultError(Exception):
         self.fault = fault
 
 
+class Patience:
+    """Whether an answer is worth waiting for. It is told of every wait and of what came of it, and sees no clock."""
+
+    def __init__(self, limit_s: float = TRICKLE_S) -> None:
+        self._limit_s = limit_s
+        self._waited_s = 0.0
+        self._came = 0
+        self._in_body = False
+
+    def begin_body(self) -> None:
+        """The head is there, or enough of the body: the next `TRICKLE_BYTES` may take their time."""
+        self._in_body, self._waited_s, self._came = True, 0.0, 0
+
+    def ends(self, count: int, waited_s: float) -> Fault | None:
+        """Account for `count` bytes that took `waited_s`; returns the fault when that was too little for too long."""
+        self._waited_s += waited_s
+        self._came += count
+        if self._in_body and self._came >= TRICKLE_BYTES:
+            self.begin_body()
+        if self._waited_s < self._limit_s:
+            return None
+        whole = "" if self._in_body else ", and the head is not whole"
+        return Fault(Kind.TRICKLE, f"{self._came} bytes in {self._waited_s:.0f} s{whole}")
+
+
 class Action(Enum):
     """What to do next with the source that failed."""
 
@@ -99,7 +136,19 @@ class Decision:
     wait_s: float = 0.0
 
 
-_PASSING = frozenset({Kind.DNS, Kind.CONNECT, Kind.CUT, Kind.SHORT, Kind.STALL, Kind.PROXY, Kind.RANGE, Kind.ENCODED})
+_PASSING = frozenset(
+    {
+        Kind.DNS,
+        Kind.CONNECT,
+        Kind.PROXY,
+        Kind.CUT,
+        Kind.SHORT,
+        Kind.STALL,
+        Kind.TRICKLE,
+        Kind.RANGE,
+        Kind.ENCODED,
+    }
+)
 _BROKEN_OFF = frozenset({Kind.CUT, Kind.SHORT})
 _PASSING_STATUS = frozenset({408, 425, 429})
 _EXPIRED_STATUS = frozenset({400, 401, 403, 404, 410})

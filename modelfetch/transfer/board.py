@@ -207,7 +207,7 @@ class Board:
             file = self._files[lease.key]
             span = Span(lease.position, lease.position + lease.writing)
             new = self._scheduler.advance(lease, time.monotonic())
-            self.health.progressed(lease.endpoint, lease.key)
+            self.health.progressed(lease.endpoint, lease.key, len(span))
             self.bytes_by_endpoint[lease.endpoint] = self.bytes_by_endpoint.get(lease.endpoint, 0) + len(span)
             # Under the lock, so that the journal's lines are in the order in which the scheduler learned of the bytes.
             file.partial.note(span)

@@ -69,6 +69,60 @@ def test_what_surrounds_a_body_does_not_go_on_without_end(
     assert raised.value.fault.kind is kind
 
 
+def trickle(*, at_once: bytes = b"", each: bytes = b"x") -> Server:
+    """A server that sends `at_once`, and then `each` fifty times a second without end."""
+
+    def serve(connection: socket.socket, _: list[bytes]) -> None:
+        head(connection)
+        connection.sendall(at_once)
+        while True:
+            connection.sendall(each)
+            time.sleep(0.02)
+
+    return Server(serve)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "each"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        (CHUNKED, b"1\r\nx\r\n"),
+        (CHUNKED, b"0"),
+    ],
+    ids=["status", "headers", "one header", "body", "body without length", "chunks", "size of a chunk"],
+)
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+    at_once: bytes, each: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.01)
+    session = Session(Network(), stall_s=60.0)
+    with trickle(at_once=at_once, each=each) as server, pytest.raises(FaultError) as raised:
+        read(session, server.url)
+    session.forget()
+    assert raised.value.fault.kind is Kind.TRICKLE
+
+
+def test_a_body_that_comes_slowly_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.02)
+    body = b"x" * 60_000
+
+    def serve(connection: socket.socket, _: list[bytes]) -> None:
+        head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 500):
+            connection.sendall(body[start : start + 500])
+            time.sleep(0.02)
+
+    session = Session(Network(), stall_s=60.0)
+    with Server(serve) as server:
+        assert read(session, server.url) == body
+    session.forget()
+
+
 def test_trailers_are_passed_over(session: Session) -> None:
     with sends(CHUNKED + b"2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n") as server:
         assert [read(session, server.url) for _ in range(2)] == [b"{}"] * 2

@@ -152,6 +152,28 @@ def test_a_file_without_bytes_that_is_listed_with_the_digest_of_something_is_not
     assert "fetched" not in raised.value.render()
 
 
+TRICKLES = {
+    "a file": [Fault(Slow(30), LARGE, times=None)],
+    "a small file": [Fault(Slow(30), SMALL, times=None)],
+    "the listing": [Fault(Slow(30), phase="metadata", times=None)],
+}
+
+
+@pytest.mark.parametrize("faults", TRICKLES.values(), ids=TRICKLES.keys())
+def test_bytes_that_come_one_by_one_from_the_only_source_are_given_up(
+    faults: list[Fault], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.05)
+    monkeypatch.setattr("modelfetch.planning.retry.FIRST_WAIT_S", 0.01)
+    with FakeHub({REPO: FILES}, faults=faults) as hub:
+        given = settings(tmp_path, endpoint(hub.url))
+        with pytest.raises(NoSourceError) as raised:
+            pull(given)
+        assert Kind.TRICKLE.value in raised.value.render()
+        hub.set_faults()
+        assert contents(pull(given)) == FILES
+
+
 @pytest.mark.parametrize("path", ["/api/*", SMALL])
 @pytest.mark.parametrize("asked", ["99999999", "Fri, 01 Jan 2100 00:00:00 GMT"])
 def test_an_endpoint_that_asks_to_be_left_alone_for_years_is_said_to(path: str, asked: str, tmp_path: Path) -> None:

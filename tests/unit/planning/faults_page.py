@@ -9,6 +9,10 @@ from modelfetch.planning.retry import (
     FIRST_WAIT_S,
     MAX_ATTEMPTS,
     MAX_WAIT_S,
+    PROGRESS_BYTES,
+    STALL_S,
+    TRICKLE_BYTES,
+    TRICKLE_S,
     Action,
     Decision,
     Fault,
@@ -30,6 +34,11 @@ Tries are counted for each endpoint and file since the last progress: a link tha
 not dead. The waits grow, are spread by chance, and are never longer than {LONGEST_S:.0f} s unless the endpoint asks for
 longer. A source that is not used any more for one file may still serve another, and the transfer goes on from the other
 sources.
+
+A connection is judged by what it brings, never by how long it takes in all. It is a `STALL` when nothing comes within
+{STALL_S:.0f} s, and a `TRICKLE` when less than {TRICKLE_BYTES} bytes, or less than a whole head, come within
+{TRICKLE_S:.0f} s. What is lost to a slow disk or to `--limit-rate` does not count. Less than {PROGRESS_BYTES >> 10} KiB
+between two failures is no progress.
 """
 
 _AFTER_KINDS = f"""

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from modelfetch.planning.health import Health
-from modelfetch.planning.retry import FIRST_WAIT_S, MAX_ATTEMPTS, MAX_WAIT_S, Action, Decision, Fault, Kind
+from modelfetch.planning.retry import (
+    FIRST_WAIT_S,
+    MAX_ATTEMPTS,
+    MAX_WAIT_S,
+    PROGRESS_BYTES,
+    Action,
+    Decision,
+    Fault,
+    Kind,
+)
 
 FILE, OTHER = "model.safetensors", "config.json"
 CUT, STALL = Fault(Kind.CUT), Fault(Kind.STALL)
@@ -36,15 +45,32 @@ def test_progress_makes_the_next_failure_the_first_again() -> None:
     health = Health()
     for number in range(3 * MAX_ATTEMPTS):
         assert fail(health, CUT, began=float(number), now=number + 0.5) == Decision(Action.AGAIN)
-        health.progressed("hub", FILE)
+        health.progressed("hub", FILE, PROGRESS_BYTES)
+
+
+def test_a_few_bytes_between_failures_are_no_progress() -> None:
+    health = Health()
+    for number in range(MAX_ATTEMPTS):
+        decision = fail(health, STALL, began=float(number), now=number + 0.5)
+        health.progressed("hub", FILE, PROGRESS_BYTES // 2 - 1)
+        health.progressed("hub", FILE, PROGRESS_BYTES // 2)
+    assert decision.action is Action.GIVE_UP
+
+
+def test_what_comes_little_by_little_is_progress_in_the_end() -> None:
+    health = Health()
+    for number in range(3 * MAX_ATTEMPTS):
+        assert fail(health, CUT, began=float(number), now=number + 0.5) == Decision(Action.AGAIN)
+        for _ in range(PROGRESS_BYTES):
+            health.progressed("hub", FILE, 1)
 
 
 def test_progress_of_another_file_or_endpoint_forgives_nothing() -> None:
     health = Health()
     for number in range(MAX_ATTEMPTS):
         decision = fail(health, STALL, began=float(number), now=number + 0.5)
-        health.progressed("hub", OTHER)
-        health.progressed("mirror", FILE)
+        health.progressed("hub", OTHER, PROGRESS_BYTES)
+        health.progressed("mirror", FILE, PROGRESS_BYTES)
     assert decision.action is Action.GIVE_UP
     assert fail(health, STALL, began=99.0, now=99.0, key=OTHER).action is Action.AGAIN
     assert fail(health, STALL, began=99.0, now=99.0, endpoint="mirror").action is Action.AGAIN

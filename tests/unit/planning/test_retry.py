@@ -13,11 +13,13 @@ from modelfetch.planning.retry import (
     FIRST_WAIT_S,
     MAX_ATTEMPTS,
     MAX_WAIT_S,
+    TRICKLE_S,
     Action,
     Decision,
     Fault,
     FaultError,
     Kind,
+    Patience,
     asked_wait,
     decide,
     may_pass,
@@ -27,7 +29,8 @@ from tests.unit.planning.faults_page import PAGE, page
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 ANSWERS = {401, 403, 404}
-PASSING_KINDS = {Kind.DNS, Kind.CONNECT, Kind.PROXY, Kind.CUT, Kind.SHORT, Kind.STALL, Kind.RANGE, Kind.ENCODED}
+PASSING_KINDS = {Kind.DNS, Kind.CONNECT, Kind.PROXY, Kind.CUT, Kind.SHORT, Kind.STALL, Kind.TRICKLE}
+PASSING_KINDS |= {Kind.RANGE, Kind.ENCODED}
 HOPELESS_KINDS = {Kind.TLS, Kind.CHANGED, Kind.PORTAL, Kind.MALFORMED, Kind.REDIRECT}
 
 FAULTS = st.builds(
@@ -221,3 +224,48 @@ def test_a_fault_says_when_more_is_asked_for_than_is_waited(wait_s: float, asked
     told = f"status 429 (it asks to be left alone for {asked}, and 5 min 30 s are waited at most)"
     assert str(status(429, wait_s=wait_s)) == told
     assert str(status(429, wait_s=MAX_WAIT_S)) == "status 429"
+
+
+def wait_for(patience: Patience, count: int, each_s: float, most: int) -> int:
+    """How many reads of `count` bytes and `each_s` seconds there are until a fault, `most` at most."""
+    for number in range(most):
+        if fault := patience.ends(count, each_s):
+            assert fault.kind is Kind.TRICKLE
+            return number + 1
+    return most
+
+
+def test_a_head_is_waited_for_only_so_long_however_much_of_it_comes() -> None:
+    for count in (1, 100, 100_000):
+        assert wait_for(Patience(), count, 1.0, 1000) == TRICKLE_S
+
+
+def test_a_trickle_is_given_up() -> None:
+    patience = Patience()
+    patience.begin_body()
+    assert wait_for(patience, 1, 1.0, 1000) == TRICKLE_S
+
+
+def test_a_slow_body_goes_on_for_ever() -> None:
+    patience = Patience()
+    patience.begin_body()
+    assert wait_for(patience, 40, 1.0, 100_000) == 100_000
+
+
+def test_what_came_long_ago_makes_up_for_nothing() -> None:
+    patience = Patience()
+    patience.begin_body()
+    assert patience.ends(1 << 20, 1.0) is None
+    assert wait_for(patience, 1, 1.0, 1000) == TRICKLE_S
+
+
+def test_what_takes_no_waiting_is_never_too_slow() -> None:
+    patience = Patience()
+    patience.begin_body()
+    assert wait_for(patience, 1, 0.0, 100_000) == 100_000
+
+
+def test_a_trickle_says_how_little_came() -> None:
+    assert str(Patience(2.0).ends(7, 2.0)) == (
+        "next to nothing came for a while (7 bytes in 2 s, and the head is not whole)"
+    )
