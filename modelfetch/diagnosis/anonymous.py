@@ -16,7 +16,7 @@ from modelfetch.redact import redact
 # Where systems keep their own files; nobody's name is in these, but for what comes below /usr/local and /opt.
 _SYSTEM = re.compile(r"/(?:usr/(?:bin|lib|lib64|local/cuda[^/\s`]*)|lib|lib64|proc|sys|dev|run|etc)(?:/[\w.+@:-]+)*/?")
 
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(?P<host>[^/\s`'\"<>?#:]*)[^\s`'\"<>]*")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(?P<host>[^/\s`'\"<>?#:]*)[^\s`'\"<>]*(?<![,;.)])")
 _QUOTED_PATH = re.compile(r"(?<=[`\"])(?:~|[A-Za-z]:)?[/\\][^`\"]*(?=[`\"])")
 _PATH = re.compile(r"(?<![\w.~/])(?:~|[A-Za-z]:)?[/\\][^\s`'\",;:)]+")
 _QUOTED_NAME = re.compile(r"`[\w.-]+/[\w./-]+`|`(?:[\w-]+\.)+(?!(?:so|py|json|safetensors|gguf|bin|yaml)`)[a-z]{2,}`")

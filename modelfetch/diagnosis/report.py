@@ -63,7 +63,7 @@ _SCHEMES = frozenset({"http", "https", "socks4", "socks5", "socks5h"})
 def report(findings: Iterable[Finding], machine: Machine, settings: Settings, versions: Iterable[str]) -> str:
     """The report as Markdown; `versions` are lines about the system itself."""
     found = list(findings)
-    private = private_of(machine, settings)
+    private = private_of(machine, settings, (str(each.evidence.get("model", "")) for each in found))
     lines = ["# modelfetch doctor", "", anonymous(conclude(found).sentence, private), ""]
     lines += [f"- {anonymous(line, private)}" for line in versions]
     well = sum(finding.severity is Severity.OK for finding in found)
@@ -74,8 +74,8 @@ def report(findings: Iterable[Finding], machine: Machine, settings: Settings, ve
     return "\n".join(lines).rstrip() + "\n"
 
 
-def private_of(machine: Machine, settings: Settings) -> Private:
-    """What of this machine must not be told."""
+def private_of(machine: Machine, settings: Settings, models: Iterable[str] = ()) -> Private:
+    """What of this machine, with these models on it, must not be told."""
     environment = machine.environment
     words = {environment.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME", "COMPUTERNAME")}
     words.add(machine.read("etc/hostname") or "")
@@ -90,6 +90,7 @@ def private_of(machine: Machine, settings: Settings) -> Private:
     words |= {each.name for each in settings.endpoints} - {each.name for each in built_in}
     addresses = [*(each.url for each in built_in), *(each.url for each in _public_indexes(settings))]
     hosts = {urlsplit(address).hostname or "" for address in addresses}
+    words |= set(models)
     return Private(tuple(word for word in words if word and word.lower() not in _NOBODYS), frozenset(hosts))
 
 

@@ -14,6 +14,10 @@ from modelfetch.config import load
 from modelfetch.diagnosis import Finding, Severity, doctor
 from modelfetch.diagnosis.anonymous import Private, anonymous
 from modelfetch.diagnosis.report import report
+from modelfetch.store import Store
+from tests.conftest import safetensors_bytes
+from tests.other_tools import huggingface_cache, write
+from tests.stored import bring, manifest_of
 from tests.unit.doctor_machine import FakeMachine
 
 PRIVATE = Private(("maria", "box-17"), frozenset({"huggingface.co"}))
@@ -32,6 +36,7 @@ PRIVATE = Private(("maria", "box-17"), frozenset({"huggingface.co"}))
         ("no `/dev/nvidia-uvm`", "no `/dev/nvidia-uvm`"),
         ("from https://huggingface.co/api", "from https://huggingface.co/api"),
         ("from https://me:pw@hub.lab.example:8443/x?y=1", "from URL"),
+        ("https://pypi.lab.example/simple, which is set (by https://a.lab.example/b).", "URL, which is set (by URL)."),
         ("no name (hub.lab.example: unknown)", "no name (HOST: unknown)"),
         ("no name (huggingface.co: unknown)", "no name (huggingface.co: unknown)"),
         ("`hub.lab.example` refuses", "`NAME` refuses"),
@@ -59,7 +64,21 @@ def test_no_text_around_it_saves_a_secret(text: str, secret: str) -> None:
 def test_a_report_of_a_machine_full_of_secrets_holds_none(tmp_path: Path) -> None:
     fake = FakeMachine(tmp_path).with_gpu(module=None).with_torch("2.14.0+cu130", cuda="13.0")
     fake.write("etc/hostname", "box-17\n")
+    transformers = fake.site / "transformers"
+    write(transformers / "__init__.py", b"")
+    write(transformers / "models/auto/auto_mappings.py", b'CONFIG_MAPPING_NAMES = {"llama": "LlamaConfig"}\n')
+    weights = {"model.safetensors": safetensors_bytes({"a.weight": bytes(400)}), "tokenizer.json": b"{}"}
+    for number, config in enumerate((b"<!DOCTYPE html>", b'{"model_type": "new", "transformers_version": "9.9"}')):
+        files = {**weights, "config.json": config}
+        huggingface_cache(tmp_path / "hub", files, repo=f"ourlab/secret-{number}")
+        bring(Store.open(fake.home / "store"), files, manifest_of(files, repo=f"ourlab/stored-{number}"))
     environment = {
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "VIRTUAL_ENV": "/home/maria/venv",
+        "PYTHONPATH": "/home/maria/code",
+        "CUDA_VISIBLE_DEVICES": "GPU-0f8fad5b",
+        "ALL_PROXY": "socks5h://10.1.2.3:1080",
+        "MODELSCOPE_API_TOKEN": "ms-01234567-89ab-cdef-0123-456789abcdef",
         "USER": "maria",
         "HF_TOKEN": "hf_secretsecret",
         "HF_ENDPOINT": "https://hub.lab.example",
@@ -72,7 +91,10 @@ def test_a_report_of_a_machine_full_of_secrets_holds_none(tmp_path: Path) -> Non
     machine = fake.machine(**environment)
     settings = load(machine.environment)
     written = report(doctor(offline=True, machine=machine), machine, settings, ["modelfetch 1 on box-17"])
-    assert not re.search(f"maria|box-17|lab.example|lab-ca|hunter2|secretsecret|{tmp_path}|{tmp_path.name}", written)
+    secrets = f"maria|box-17|lab.example|lab-ca|hunter2|secretsecret|ourlab|0f8fad|01234567|10.1.2|{tmp_path.name}"
+    assert not re.search(secrets, written)
+    assert written.count("- mend: `modelfetch verify NAME --repair`") == 1
+    assert written.count("- mend: `modelfetch pull NAME`") == 1
     assert "## error: gpu.pci-no-driver" in written
     assert "- mend: `sudo ubuntu-drivers install && sudo reboot`" in written
     assert "SSL_CERT_FILE names `PATH`, which is not there" in written
