@@ -17,6 +17,7 @@ TINY_KINDS = (
     "chat",
     "base",
     "old_base",
+    "experts",
     "spans",
     "seq2seq",
     "encoder_decoder_encoder",

@@ -79,6 +79,15 @@ def base(target: Path) -> None:
     save(transformers.LlamaForCausalLM(config), make_tokenizer(), target)
 
 
+def experts(target: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    config = transformers.Qwen3MoeConfig(
+        **SIZES, num_key_value_heads=2, head_dim=8, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=16
+    )
+    save(transformers.Qwen3MoeForCausalLM(config), tokenizer, target)
+
+
 def old_base(target: Path) -> None:
     config = transformers.GPT2Config(
         n_embd=32, n_layer=2, n_head=4, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2, pad_token_id=3
@@ -230,7 +239,7 @@ def speaker(target: Path) -> None:
 KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
-        chat, base, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier,
+        chat, base, experts, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier,
         classifier_without_norms, reranker, judge, tokens, question, vision, image_classifier,
         image_classifier_in_batches, speech, speech_by_letters, speaker,
     )

@@ -133,9 +133,8 @@ def _quoted(token: Token) -> str:
 
 
 def _next(following: Next, columns: int) -> Iterator[str]:
-    yield from wrapped(
-        f"next at {following.position}, of {following.prompt_tokens} tokens: {shown(following.text)}", columns
-    )
+    count = following.prompt_tokens
+    yield from wrapped(f"next at {following.position}, of {count} token{_s(count)}: {shown(following.text)}", columns)
     best = max((likely.probability for likely in following.likeliest), default=1.0)
     rows = []
     for likely in following.likeliest:

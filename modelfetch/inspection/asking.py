@@ -26,7 +26,7 @@ from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.folder import read_folder
 from modelfetch.model.isolation import child_command, child_environment
-from modelfetch.model.kind import SENSES, TRUST, Exercise, Kind, choose
+from modelfetch.model.kind import POOLINGS, SENSES, TRUST, Exercise, Kind, choose
 from modelfetch.model.placement import BASE_LIMIT_S, Wish, time_limit_s
 from modelfetch.model.sizes import integer
 from modelfetch.model.stack import require_stack, usable_modules
@@ -37,7 +37,6 @@ CHILD = "modelfetch.inspection.child"
 MAX_ANSWER_BYTES = 64 << 20
 # Kinds that give each token a probability, or each text a vector.
 PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.JUDGE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
-POOLINGS = frozenset({"mean", "cls", "max", "lasttoken"})
 # A package that is not installed is a matter of this machine, anything else of what was asked for.
 _LACKS_PACKAGE = frozenset({"gguf", "quantisation-backend"})
 # What the vectors here have been through as well; a length of one changes no cosine.
@@ -112,7 +111,7 @@ def _exercise(folder: ModelFolder, transformers: Path, questions: Questions, per
     if questions.next is not None and plan.kind not in PREDICTING:
         raise UsageError(
             f"`{folder.name}` gives no token a probability: it is of the kind {plan.kind.value}",
-            hint=f"modelfetch inspect {folder.name} --embed 'one text' --embed 'another'",
+            hint=None if plan.kind in SENSES else f"modelfetch inspect {folder.name} --embed 'one' --embed 'another'",
         )
     if questions.embed and plan.kind in SENSES:
         raise UsageError(f"`{folder.name}` reads no text: it is of the kind {plan.kind.value}")

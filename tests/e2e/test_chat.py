@@ -26,6 +26,18 @@ from tests.terminal import CTRL_C, CTRL_D, Terminal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+_ORACLE = """
+import json, sys, torch, transformers
+folder, question, chosen, seed = sys.argv[1:]
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+asked = tokenizer.apply_chat_template(
+    [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+torch.manual_seed(int(seed))
+written = model.generate(**asked, do_sample=True, **json.loads(chosen))[0, asked["input_ids"].shape[1] :]
+print(json.dumps(tokenizer.decode(written, skip_special_tokens=True)))
+"""
 PARIS = "What is the capital of France? Answer in one sentence."
 CHAT = [sys.executable, "-m", "modelfetch", "chat"]
 SHORT = Settings(max_new_tokens=12)
@@ -124,6 +136,17 @@ def test_what_is_remembered_changes_no_reply_and_a_seed_gives_the_same_again(smo
         assert answers[0] == answers[1]
         other = replace(sampled, settings=replace(sampled.settings, seed=8))
         assert ask(talk, other, "Tell me a story.")[0].conversation.exchanges[0].answer != answers[0]
+
+
+def test_a_parameter_means_what_it_means_to_transformers(smollm2: Path) -> None:
+    chosen = {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "max_new_tokens": 24}
+    with talking(smollm2) as talk:
+        state = State(talk.load(), settings=Settings(seed=3, **chosen))  # type: ignore[arg-type]  # names with their values
+        answer = ask(talk, state, "Tell me a story.")[0].conversation.exchanges[0].answer
+    command = [sys.executable, "-W", "ignore", "-c", _ORACLE, str(smollm2), "Tell me a story.", json.dumps(chosen), "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert answer == json.loads(done.stdout).strip()
 
 
 def test_what_nobody_says_is_what_transformers_does() -> None:

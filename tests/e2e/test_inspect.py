@@ -57,7 +57,11 @@ for kind in kinds:
     config = transformers.AutoConfig.from_pretrained(folder)
     model = getattr(transformers, config.architectures[0]).from_pretrained(folder).eval()
     told[kind] = {"parameters": model.num_parameters()}
-    if kind in {"chat", "seq2seq"}:
+    if kind == "experts":
+        unused = [each.numel() for name, each in model.named_parameters() if ".experts." in name]
+        share = config.num_experts_per_tok / config.num_experts
+        told[kind]["active"] = round(model.num_parameters() - sum(unused) * (1 - share))
+    if kind in {"chat", "experts", "seq2seq"}:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         inputs = tokenizer(sys.argv[3], return_tensors="pt")
         if kind == "seq2seq":
@@ -110,7 +114,13 @@ def test_parameters_are_counted_from_headers_as_transformers_counts_them(known: 
     assert counted == {kind: told["parameters"] for kind, told in known.told.items()}
 
 
-@pytest.mark.parametrize("kind", ["chat", "seq2seq"])
+def test_of_experts_those_count_as_active_that_one_token_goes_through(known: Known) -> None:
+    architecture = inspect(known.root / "experts").architecture
+    assert architecture is not None
+    assert architecture.active_parameters == known.told["experts"]["active"] < architecture.parameters
+
+
+@pytest.mark.parametrize("kind", ["chat", "experts", "seq2seq"])
 def test_the_next_tokens_are_those_of_a_plain_forward_pass(kind: str, known: Known) -> None:
     following = asked(known.root / kind, next=TEXT, top_k=5).next
     assert following is not None
