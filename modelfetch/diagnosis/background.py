@@ -22,7 +22,11 @@ class Background(Generic[T]):
         self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s
         self._outcome: queue.SimpleQueue[tuple[T] | Exception] = queue.SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, daemon=True).start()
+        except RuntimeError:
+            # No room for a thread's stack (`ulimit -v`, `ulimit -u`): it is done here, one thing after the other.
+            self._run()
 
     def _run(self) -> None:
         try:

@@ -104,7 +104,7 @@ FAULTS = {
     "a store that is a file, on a machine with a driver that aborts": Fault(
         store_where_a_file_stands,
         "fs.writable",
-        'sudo mkdir -p "{home}/store"',
+        'mv "{home}/store" "{home}/store.old"',
         frozenset({"store.unusable"}),
         {"FAKE_CUDA_ACT": "abort"},
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelfetch.config import load
-from modelfetch.diagnosis import Severity
+from modelfetch.diagnosis import Severity, conclude
 from modelfetch.diagnosis.checks.disk import check_file_system, check_space, check_writing
 from modelfetch.diagnosis.checks.system import (
     check_locked_memory,
@@ -19,6 +20,7 @@ from modelfetch.diagnosis.checks.system import (
     check_shared_memory,
     check_temporary,
 )
+from modelfetch.diagnosis.conclusion import with_causes
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.probes.caches import QueueFacts
 from modelfetch.diagnosis.probes.limits import LimitFacts, read_limits
@@ -55,6 +57,16 @@ def test_limits_in_the_old_form_count_and_their_no_limit_is_none(fake: FakeMachi
     assert (facts.memory_limit_bytes, facts.cpu_limit) == (1_000_000_000, 0.25)
 
 
+def test_limits_of_every_old_control_group_above_count_too(fake: FakeMachine) -> None:
+    fake.write("proc/self/cgroup", "4:memory:/slurm/job_7\n2:cpu,cpuacct:/slurm/job_7\n0::/\n")
+    fake.write("sys/fs/cgroup/memory/slurm/job_7/memory.limit_in_bytes", "536870912\n")
+    fake.write("sys/fs/cgroup/memory/slurm/memory.limit_in_bytes", "4000000000\n")
+    fake.write("sys/fs/cgroup/cpu/slurm/cpu.cfs_quota_us", "50000\n")
+    fake.write("sys/fs/cgroup/cpu/slurm/cpu.cfs_period_us", "100000\n")
+    facts = read_limits(fake.machine(), load(fake.environment))
+    assert (facts.memory_limit_bytes, facts.cpu_limit) == (536_870_912, 0.5)
+
+
 def test_processors_that_this_process_may_not_use_do_not_count(fake: FakeMachine) -> None:
     allowed = os.sched_getaffinity(0)
     if len(allowed) < 2 or len(allowed) < (os.cpu_count() or 1):
@@ -84,13 +96,37 @@ def test_little_shared_memory_and_few_open_files_are_warnings() -> None:
     assert {finding.severity for finding in (*check_shared_memory(plenty), *check_open_files(plenty))} == {Severity.OK}
 
 
+def test_shared_memory_that_is_full_and_a_folder_for_temporary_files_that_is_gone_are_warnings(
+    fake: FakeMachine,
+) -> None:
+    full = LimitFacts(2, shared_memory_bytes=2 << 30, shared_memory_free_bytes=1 << 20)
+    (finding,) = check_shared_memory(Facts([full]))
+    assert (finding.name, finding.fix) == ("shm.small", ("ls -lhtr /dev/shm",))
+    (finding,) = check_temporary(Facts([read_limits(fake.machine(TMPDIR="/nowhere"), load(fake.environment))]))
+    assert (finding.name, finding.fix[0]) == ("tmp.absent", 'mkdir -p "/nowhere"')
+    (finding,) = check_temporary(Facts([read_limits(fake.machine(), load(fake.environment))]))
+    assert finding.severity is Severity.OK
+
+
+@pytest.mark.parametrize(
+    ("limits", "fix"),
+    [
+        (LimitFacts(2, memory_bytes=64 << 30, address_bytes=2 << 30), "ulimit -v unlimited"),
+        (LimitFacts(2, memory_bytes=64 << 30, memory_limit_bytes=512 << 20), "docker run --memory=16g IMAGE"),
+    ],
+)
+def test_limits_in_which_no_model_can_be_run_are_warnings(limits: LimitFacts, fix: str) -> None:
+    (finding,) = check_memory(Facts([limits]))
+    assert (finding.name, finding.severity, finding.fix[0]) == ("ram.low", Severity.WARNING, fix)
+
+
 def test_memory_in_which_no_model_runs_and_a_small_temporary_folder_are_warnings(fake: FakeMachine) -> None:
     facts = Facts(
-        [LimitFacts(cpus=2, memory_bytes=8 << 30, memory_available_bytes=200 << 20, temporary_bytes=64 << 20)]
+        [LimitFacts(cpus=2, memory_bytes=8 << 30, memory_available_bytes=200 << 20, temporary_free_bytes=64 << 20)]
     )
     assert [finding.name for finding in (*check_memory(facts), *check_temporary(facts))] == ["ram.low", "tmp.small"]
     (fake.root / "tmp").mkdir()
-    assert read_limits(fake.machine(), load(fake.environment)).temporary_bytes
+    assert read_limits(fake.machine(), load(fake.environment)).temporary_free_bytes
     unknown = Facts([LimitFacts(cpus=2, memory_bytes=8 << 30)])
     assert {finding.severity for finding in (*check_memory(unknown), *check_temporary(unknown))} == {Severity.OK}
 
@@ -169,6 +205,42 @@ def test_few_inodes_are_a_warning_and_an_unknown_number_is_not() -> None:
     assert finding.severity is Severity.OK
 
 
+def test_no_inodes_are_the_cause_of_a_store_that_cannot_be_written() -> None:
+    full = place(free_inodes=0, problem="No space left on device (in `/data`)", error=errno.ENOSPC)
+    facts = Facts([QueueFacts(), StorageFacts((full,))])
+    primary = conclude(with_causes([*check_writing(facts), *check_space(facts)])).primary
+    assert primary is not None
+    assert (primary.name, primary.severity) == ("disk.inodes", Severity.ERROR)
+    assert "no more files, whatever room it has" in primary.title
+
+
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({"error": errno.EROFS, "mounted_at": Path("/mnt")}, 'sudo mount -o remount,rw "/mnt"'),
+        ({"error": errno.ENOSPC}, "modelfetch prune --dry-run"),
+        ({"obstacle": Path("/data")}, 'mv "/data" "/data.old"'),
+        ({"is_closed": True}, 'export MODELFETCH_HOME="$HOME/modelfetch_home"'),
+        ({"error": errno.EACCES}, 'sudo mkdir -p "/data" && sudo chown -R "$(id -un)" "/data"'),
+    ],
+)
+def test_what_keeps_a_place_from_being_written_gets_its_own_command(changes: dict[str, Any], fix: str) -> None:
+    (finding,) = check_writing(Facts([StorageFacts((place(problem="it cannot be", **changes),))]))
+    assert finding.fix == (fix,)
+
+
+def test_each_place_has_its_own_variable() -> None:
+    (finding,) = check_writing(Facts([StorageFacts((place("Hugging Face cache", problem="no", is_closed=True),))]))
+    assert finding.fix == ('export HF_HOME="$HOME/hf_home"',)
+
+
+def test_a_store_behind_a_link_that_leads_nowhere_cannot_be_written(fake: FakeMachine) -> None:
+    (fake.home / "store").symlink_to("/nowhere/store")
+    finding = found(fake, "writing")["fs.writable"]
+    assert finding.title.endswith("is a link to `/nowhere/store`, which is not there")
+    assert finding.fix == (f'mv "{fake.home}/store" "{fake.home}/store.old"',)
+
+
 def test_places_on_one_disk_are_told_once_and_a_split_is_information() -> None:
     together = Facts([QueueFacts(), StorageFacts((place(), place("Hugging Face cache")))])
     assert len(check_space(together)) == 1
@@ -200,7 +272,7 @@ def test_what_another_user_left_is_a_warning_with_the_command_that_takes_it_back
 
 
 def test_a_share_of_the_disk_that_is_used_up_is_told_as_such_and_gets_no_command_about_owners() -> None:
-    full = place(problem="Disk quota exceeded (in `/data`)", is_over_quota=True)
+    full = place(problem="Disk quota exceeded (in `/data`)", error=errno.EDQUOT)
     (finding,) = check_writing(Facts([StorageFacts((full,))]))
     assert (finding.name, finding.severity, finding.fix) == ("disk.quota", Severity.ERROR, ("quota -s",))
     (finding,) = check_writing(Facts([StorageFacts((place(problem="Read-only file system"),))]))

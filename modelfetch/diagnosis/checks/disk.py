@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
@@ -21,6 +22,10 @@ _LITTLE_FREE = 5_000_000_000
 
 # A model is some dozens of files, each a blob and several links.
 _LITTLE_INODES = 10_000
+_LEAST_INODES = 100
+
+# What names each place.
+_VARIABLES = {"store": "MODELFETCH_HOME", "Hugging Face cache": "HF_HOME", "ModelScope cache": "MODELSCOPE_CACHE"}
 
 _NETWORK_FILE_SYSTEMS = re.compile(r"nfs.*|cifs|smb.*|9p|fuse\..*|drvfs|lustre|gpfs|beegfs|ceph")
 
@@ -47,19 +52,26 @@ def check_space(facts: Facts) -> list[Finding]:
                 )
             )
         elif place.free_inodes is not None and place.free_inodes < _LITTLE_INODES:
-            findings.append(
-                Finding(
-                    "disk.inodes",
-                    Severity.WARNING,
-                    f"the disk of the {place.role} (`{place.path}`) can take {place.free_inodes} more files",
-                    evidence,
-                    rank=Rank.DISK,
-                    verify="modelfetch doctor space",
-                )
-            )
+            findings.append(_few_inodes(place, place.free_inodes, evidence))
         else:
             findings.append(well("space", f"{place.free_bytes / 1e9:.1f} GB free for the {place.role}", **evidence))
     return findings
+
+
+def _few_inodes(place: Place, free: int, evidence: Mapping[str, object]) -> Finding:
+    is_error = free < _LEAST_INODES
+    files = f"{free} more file{'' if free == 1 else 's'}" if free else "no more files, whatever room it has"
+    return Finding(
+        "disk.inodes",
+        Severity.ERROR if is_error else Severity.WARNING,
+        f"the disk of the {place.role} (`{place.path}`) can take {files}",
+        evidence,
+        effect="no model can be pulled" if is_error and place.role == "store" else "",
+        rank=Rank.DISK,
+        advice="This shows which folders hold the most.",
+        fix=(f'du --inodes -x "{place.mounted_at or place.path}" | sort -n | tail',),
+        verify="modelfetch doctor space",
+    )
 
 
 def _too_full(store: Place, queue: QueueFacts) -> Finding:
@@ -99,7 +111,7 @@ def check_writing(facts: Facts) -> list[Finding]:
 
 def _not_writable(place: Place) -> Finding:
     is_store = place.role == "store"
-    if place.is_over_quota:
+    if place.error == errno.EDQUOT:
         return Finding(
             "disk.quota",
             Severity.ERROR if is_store else Severity.WARNING,
@@ -119,9 +131,22 @@ def _not_writable(place: Place) -> Finding:
         effect="no model can be pulled" if is_store else "",
         rank=Rank.STORE,
         advice="Or a MODELFETCH_HOME that can be written." if is_store else "",
-        fix=(f'sudo mkdir -p "{place.path}" && sudo chown -R "$(id -un)" "{place.path}"',),
+        fix=(_way_to_write(place),),
         verify="modelfetch doctor writing",
     )
+
+
+def _way_to_write(place: Place) -> str:
+    if place.error == errno.EROFS:
+        return f'sudo mount -o remount,rw "{place.mounted_at or place.path}"'
+    if place.error == errno.ENOSPC:
+        return "modelfetch prune --dry-run"
+    if place.is_closed:
+        variable = _VARIABLES[place.role]
+        return f'export {variable}="$HOME/{variable.lower()}"'
+    if place.obstacle:
+        return f'mv "{place.obstacle}" "{place.obstacle}.old"'
+    return f'sudo mkdir -p "{place.path}" && sudo chown -R "$(id -un)" "{place.path}"'
 
 
 def check_file_system(facts: Facts) -> list[Finding]:

@@ -39,7 +39,9 @@ def check_config(facts: Facts) -> list[Finding]:
             {name: str(value) for name, value in error.facts.items()},
             effect="no command works",
             rank=Rank.SETTINGS,
-            advice=", ".join(f"{name}: {value}" for name, value in error.facts.items()),
+            advice=". ".join(
+                [*(f"{name}: {value}" for name, value in error.facts.items()), *([error.hint] if error.hint else [])]
+            ),
             verify="modelfetch config",
         )
     ]

@@ -17,6 +17,9 @@ _LEAST_SHARED_MEMORY = 1 << 30
 # torch and transformers alone take this much.
 _LEAST_MEMORY = 1_000_000_000
 
+# torch's libraries alone are mapped to several gigabytes of addresses.
+_LEAST_ADDRESSES = 8_000_000_000
+
 # torch's CUDA build is unpacked in about this much at a time.
 _LEAST_TEMPORARY = 1 << 30
 
@@ -49,6 +52,10 @@ def check_memory(facts: Facts) -> list[Finding]:
     title = f"{size / 1e9:.1f} GB memory"
     if limits.memory_limit_bytes is not None and limits.memory_limit_bytes < size:
         title = f"{limits.memory_limit_bytes / 1e9:.1f} of {size / 1e9:.1f} GB memory"
+    if limits.address_bytes is not None and limits.address_bytes < _LEAST_ADDRESSES:
+        return [_few_addresses(limits.address_bytes)]
+    if limits.memory_limit_bytes is not None and limits.memory_limit_bytes < _LEAST_MEMORY:
+        return [_little_allowed(limits.memory_limit_bytes, size)]
     free = min(each for each in (limits.memory_available_bytes, size) if each is not None)
     if free < _LEAST_MEMORY:
         return [
@@ -73,10 +80,35 @@ def check_memory(facts: Facts) -> list[Finding]:
     ]
 
 
+def _few_addresses(limit: int) -> Finding:
+    return Finding(
+        "ram.low",
+        Severity.WARNING,
+        f"a process may have {limit / 1e9:.1f} GB of addresses, and torch reserves far more than it uses",
+        {"address_bytes": limit},
+        fix=("ulimit -v unlimited",),
+        verify="modelfetch doctor memory",
+    )
+
+
+def _little_allowed(limit: int, size: int) -> Finding:
+    return Finding(
+        "ram.low",
+        Severity.WARNING,
+        f"{limit / 1e9:.1f} of {size / 1e9:.1f} GB memory may be used, which no model can be run in",
+        {"limit_bytes": limit, "bytes": size},
+        advice="A control group limits it: what started the container, or the batch system, sets how far.",
+        fix=("docker run --memory=16g IMAGE", "srun --mem=16G COMMAND"),
+        verify="modelfetch doctor memory",
+    )
+
+
 def check_shared_memory(facts: Facts) -> list[Finding]:
-    size = facts[LimitFacts].shared_memory_bytes
+    size, free = facts[LimitFacts].shared_memory_bytes, facts[LimitFacts].shared_memory_free_bytes
     if size is None:
         return [well("shared-memory", "there is no /dev/shm")]
+    if free is not None and free < _LEAST_SHARED_MEMORY <= size:
+        return [_full_shared_memory(free, size)]
     if size >= _LEAST_SHARED_MEMORY:
         return [well("shared-memory", f"{size / 1e9:.1f} GB in /dev/shm", bytes=size)]
     return [
@@ -92,16 +124,40 @@ def check_shared_memory(facts: Facts) -> list[Finding]:
     ]
 
 
+def _full_shared_memory(free: int, size: int) -> Finding:
+    return Finding(
+        "shm.small",
+        Severity.WARNING,
+        f"`/dev/shm` has {free / 1e6:.0f} of {size / 1e6:.0f} MB free",
+        {"free_bytes": free, "bytes": size},
+        advice="A server that was killed leaves its part there; this shows what there is.",
+        fix=("ls -lhtr /dev/shm",),
+        verify="modelfetch doctor shared-memory",
+    )
+
+
 def check_temporary(facts: Facts) -> list[Finding]:
-    size = facts[LimitFacts].temporary_bytes
-    if size is None or size >= _LEAST_TEMPORARY:
+    folder, free = facts[LimitFacts].chosen_temporary, facts[LimitFacts].temporary_free_bytes
+    if free is None and folder:
+        return [
+            Finding(
+                "tmp.absent",
+                Severity.WARNING,
+                f"TMPDIR names `{folder}`, which is not there",
+                {"path": folder},
+                advice="Some programs take another folder then, others fail.",
+                fix=(f'mkdir -p "{folder}"', "unset TMPDIR"),
+                verify="modelfetch doctor temporary",
+            )
+        ]
+    if free is None or free >= _LEAST_TEMPORARY:
         return [well("temporary", "there is room for temporary files")]
     return [
         Finding(
             "tmp.small",
             Severity.WARNING,
-            f"the folder for temporary files has {size / 1e6:.0f} MB in all",
-            {"bytes": size},
+            f"the folder for temporary files has {free / 1e6:.0f} MB free",
+            {"free_bytes": free},
             advice="pip unpacks packages there, and torch.compile keeps what it compiled.",
             fix=('mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"',),
             verify="modelfetch doctor temporary",
@@ -157,7 +213,9 @@ CHECKS = (
     ),
     Check("memory", "machine", "memory, and how much may be used", (LimitFacts,), ("ram.low",), check_memory),
     Check("shared-memory", "machine", "the size of /dev/shm", (LimitFacts,), ("shm.small",), check_shared_memory),
-    Check("temporary", "machine", "room for temporary files", (LimitFacts,), ("tmp.small",), check_temporary),
+    Check(
+        "temporary", "machine", "room for temporary files", (LimitFacts,), ("tmp.small", "tmp.absent"), check_temporary
+    ),
     Check("open-files", "machine", "how many files may be open", (LimitFacts,), ("ulimit",), check_open_files),
     Check(
         "locked-memory",

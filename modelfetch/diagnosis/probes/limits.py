@@ -19,9 +19,16 @@ _NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True)
+class _Usage:
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
 class LimitFacts:
     """`cpu_limit` and `memory_limit_bytes` are what a control group or an affinity allows; None where nothing does.
 
+    `chosen_temporary` is what TMPDIR names. `address_bytes` is what `ulimit -v` sets, which counts reserved memory too.
     `locked_bytes` is how much memory may be kept from being swapped out, None for any; `has_rdma` whether there is a
     network card that reads memory by itself, and so wants it locked.
     """
@@ -32,7 +39,10 @@ class LimitFacts:
     memory_available_bytes: int | None = None
     memory_limit_bytes: int | None = None
     shared_memory_bytes: int | None = None
-    temporary_bytes: int | None = None
+    shared_memory_free_bytes: int | None = None
+    chosen_temporary: str = ""
+    temporary_free_bytes: int | None = None
+    address_bytes: int | None = None
     open_files: int | None = None
     locked_bytes: int | None = None
     has_rdma: bool = False
@@ -40,14 +50,19 @@ class LimitFacts:
 
 def read_limits(machine: Machine, _settings: Settings) -> LimitFacts:
     memory = machine.read("proc/meminfo") or ""
+    chosen = machine.environment.get("TMPDIR", "")
+    shared, temporary = _usage_of(machine, "dev/shm"), _usage_of(machine, chosen.lstrip("/") or "tmp")
     return LimitFacts(
         cpus=os.cpu_count() or 1,
         cpu_limit=_cpu_limit(machine),
         memory_bytes=_kilobytes(memory, "MemTotal"),
         memory_available_bytes=_kilobytes(memory, "MemAvailable"),
         memory_limit_bytes=_memory_limit(machine),
-        shared_memory_bytes=_size_of(machine, "dev/shm"),
-        temporary_bytes=_size_of(machine, machine.environment.get("TMPDIR", "tmp").lstrip("/")),
+        shared_memory_bytes=shared.total if shared else None,
+        shared_memory_free_bytes=shared.free if shared else None,
+        chosen_temporary=chosen,
+        temporary_free_bytes=temporary.free if temporary else None,
+        address_bytes=_soft_limit("RLIMIT_AS"),
         open_files=_soft_limit("RLIMIT_NOFILE"),
         locked_bytes=_soft_limit("RLIMIT_MEMLOCK"),
         has_rdma=any((machine.root / "sys/class/infiniband").glob("*")),
@@ -59,16 +74,20 @@ def _kilobytes(text: str, name: str) -> int | None:
     return int(match.group(1)) * 1024 if match else None
 
 
-def _control_groups(machine: Machine) -> list[str]:
-    """The folders of this process's control group and of every one above it, under the new hierarchy."""
-    match = re.search(r"^0::(/.*)$", machine.read("proc/self/cgroup") or "", re.MULTILINE)
+def _control_groups(machine: Machine, controller: str = "") -> list[str]:
+    """The folders of this process's control group and of every one above it: in the new hierarchy, or in the old one of
+    a controller. A container that sees only its own has it at the top.
+    """
+    names = rf"(?:[^:]*,)?{controller}(?:,[^:]*)?" if controller else ""
+    match = re.search(rf"^\d+:{names}:(/.*)$", machine.read("proc/self/cgroup") or "", re.MULTILINE)
     group = PurePosixPath(match.group(1) if match else "/")
-    return [f"sys/fs/cgroup{folder}" for folder in (group, *group.parents)]
+    top = f"sys/fs/cgroup/{controller}".rstrip("/")
+    return [f"{top}{folder}" for folder in (group, *group.parents)]
 
 
 def _memory_limit(machine: Machine) -> int | None:
     texts = [machine.read(f"{folder}/memory.max") for folder in _control_groups(machine)]
-    texts.append(machine.read("sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    texts += [machine.read(f"{folder}/memory.limit_in_bytes") for folder in _control_groups(machine, "memory")]
     limits = [int(text) for text in texts if text and text.isdecimal()]
     return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
 
@@ -79,18 +98,21 @@ def _cpu_limit(machine: Machine) -> float | None:
         quota, _, period = (machine.read(f"{folder}/cpu.max") or "").partition(" ")
         if quota.isdecimal() and period.isdecimal():
             limits.append(int(quota) / int(period))
-    old_quota = machine.read("sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
-    old_period = machine.read("sys/fs/cgroup/cpu/cpu.cfs_period_us") or ""
-    if old_quota.isdecimal() and old_period.isdecimal():
-        limits.append(int(old_quota) / int(old_period))
+    for folder in _control_groups(machine, "cpu"):
+        quota, period = (machine.read(f"{folder}/cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+        if quota.isdecimal() and period.isdecimal():
+            limits.append(int(quota) / int(period))
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
         limits.append(len(os.sched_getaffinity(0)))
     return min(limits, default=None)
 
 
-def _size_of(machine: Machine, path: str) -> int | None:
-    folder = machine.root / path
-    return shutil.disk_usage(folder).total if folder.is_dir() else None
+def _usage_of(machine: Machine, path: str) -> _Usage | None:
+    try:
+        usage = shutil.disk_usage(machine.root / path)
+    except OSError:
+        return None
+    return _Usage(usage.total, usage.free)
 
 
 def _soft_limit(name: str) -> int | None:

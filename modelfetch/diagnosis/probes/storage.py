@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -24,8 +23,11 @@ _SPARSE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that models are kept in. `problem` says why nothing can be written there, and `is_over_quota` that it is
-    this user's share of the disk that is full; `features` is what was tried.
+    """A folder that models are kept in. `problem` says why nothing can be written there, `error` is its number where it
+    has one; `features` is what was tried.
+
+    `obstacle` is a file, or a link that leads nowhere, where the folder should be; `is_closed` says that a folder above
+    may not be entered. `mounted_at` is where its file system begins.
 
     `foreign` is the first path there that belongs to another user, which is what a `sudo` once leaves behind.
     """
@@ -38,7 +40,10 @@ class Place:
     free_inodes: int | None = None
     file_system: str | None = None
     problem: str | None = None
-    is_over_quota: bool = False
+    error: int | None = None
+    obstacle: Path | None = None
+    is_closed: bool = False
+    mounted_at: Path | None = None
     foreign: Path | None = None
     features: Mapping[str, bool] = field(default_factory=dict)
 
@@ -77,15 +82,23 @@ def _store_error(home: Path) -> ModelfetchError | None:
 
 def _look_at(role: str, path: Path, mounts: Mapping[Path, str]) -> Place:
     there = next(folder for folder in (path, *path.parents) if _is_there(folder))
+    is_closed = there != path and not os.access(there, os.X_OK)
+    obstacle = None if is_closed else _obstacle(path, there)
     features: dict[str, bool] = {}
-    problem, is_over_quota = None if there.is_dir() else f"`{there}` is a file", False
-    if problem is None:
-        try:
+    problem, number = None, None
+    try:
+        if is_closed:
+            problem = f"`{there}` may not be entered"
+        elif obstacle is None:
             with tempfile.TemporaryDirectory(prefix=".modelfetch-doctor-", dir=there) as folder:
                 features = {name: _works(attempt, Path(folder)) for name, attempt in _ATTEMPTS.items()}
-        except OSError as error:
-            problem = f"{error.strerror or error} (in `{there}`)"
-            is_over_quota = error.errno == errno.EDQUOT
+        elif obstacle.is_symlink():
+            problem = f"`{obstacle}` is a link to `{obstacle.readlink()}`, which is not there"
+        else:
+            problem = f"`{obstacle}` is a file"
+    except OSError as error:
+        problem, number = f"{error.strerror or error} (in `{there}`)", error.errno
+    mounted_at = _mount_of(there, mounts)
     return Place(
         role=role,
         path=path,
@@ -93,12 +106,25 @@ def _look_at(role: str, path: Path, mounts: Mapping[Path, str]) -> Place:
         device=there.stat().st_dev,
         free_bytes=shutil.disk_usage(there).free,
         free_inodes=_free_inodes(there),
-        file_system=_file_system(there, mounts),
+        file_system=mounts[mounted_at] if mounted_at else None,
         problem=problem,
-        is_over_quota=is_over_quota,
+        error=number,
+        obstacle=obstacle,
+        is_closed=is_closed,
+        mounted_at=mounted_at,
         foreign=_foreign(path),
         features=features,
     )
+
+
+def _obstacle(path: Path, there: Path) -> Path | None:
+    """What stands in the way of making `path`, of which `there` is what can be reached."""
+    if not there.is_dir():
+        return there
+    if there == path:
+        return None
+    below = there / path.relative_to(there).parts[0]
+    return below if below.is_symlink() else None
 
 
 def _free_inodes(folder: Path) -> int | None:
@@ -120,9 +146,9 @@ def _mounts(machine: Machine) -> dict[Path, str]:
     return mounts
 
 
-def _file_system(folder: Path, mounts: Mapping[Path, str]) -> str | None:
+def _mount_of(folder: Path, mounts: Mapping[Path, str]) -> Path | None:
     resolved = folder.resolve()
-    return next((mounts[above] for above in (resolved, *resolved.parents) if above in mounts), None)
+    return next((above for above in (resolved, *resolved.parents) if above in mounts), None)
 
 
 def _foreign(path: Path) -> Path | None:
@@ -166,9 +192,14 @@ def _hardlink(folder: Path) -> bool:
 def _lock(folder: Path) -> bool:
     import fcntl
 
-    with (folder / "lock").open("wb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
+    with (folder / "lock").open("wb") as first, (folder / "lock").open("wb") as second:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    # Given to two at once, as some network file systems do.
+    return False
 
 
 def _reflink(folder: Path) -> bool:
