@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelfetch.model.cache_size import NO_CACHE, CacheSize, cache_of_config, cache_of_gguf
 from modelfetch.model.contents import INDEX, POOLING, ModelFolder, NotExercised
 from modelfetch.model.headers import RECAST_DTYPES, Tensor
 from modelfetch.model.lacking import foreign_config, instead_of_config, lacking_ears, lacking_weights, lacking_words
 from modelfetch.model.quantisation import method_of, plain_bytes, refusal
 from modelfetch.model.rankers import Judge, is_ranker, judge_of
-from modelfetch.model.sizes import sizes_of_config, sizes_of_gguf
 from modelfetch.model.tables import Tables
 
 # transformers parses a GGUF header in Python and dequantises everything in memory: minutes and gigabytes beyond this.
@@ -70,6 +70,14 @@ _TABLES = {
     "TEXT_ENCODING": Kind.ENCODER,
     "MODEL": Kind.ENCODER,
 }
+POOLINGS = frozenset({"mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"})
+# The switches by which each was turned on before it had a name, where the two differ.
+_POOLINGS_BEFORE = {
+    "cls_token": "cls",
+    "max_tokens": "max",
+    "mean_tokens": "mean",
+    "weightedmean_tokens": "weightedmean",
+}
 _SPEAKERS = ("TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM")
 # These stand in tables beside others whose exercise is none for them: one speaks, one writes a block of text at once.
 _STRANGERS = frozenset({"DiaForConditionalGeneration", "DiffusionGemmaForBlockDiffusion"})
@@ -94,8 +102,8 @@ class Exercise:
     """How to load a model and what to do with it. `class_name` is a class of transformers, an Auto class at need.
 
     `float_elements` are weights that take the type the model runs in, `other_bytes` those that stay as they are stored;
-    `cache_numbers` is what each token leaves in the cache of keys and values, `plain_bytes` what quantised weights
-    take where they are made into plain ones.
+    `cache` is how much a text leaves in the cache of keys and values, `plain_bytes` what quantised weights take where
+    they are made into plain ones.
     """
 
     kind: Kind
@@ -114,7 +122,7 @@ class Exercise:
     instruct_name: bool = False
     pooling: str | None = None
     loss_excuse: str | None = None
-    cache_numbers: int = 0
+    cache: CacheSize = NO_CACHE
 
     @property
     def has_structure(self) -> bool:
@@ -183,7 +191,7 @@ def _choose_gguf(folder: ModelFolder, path: str, packages: frozenset[str]) -> Ex
         weights="gguf",
         gguf_file=path,
         instruct_name=bool(INSTRUCT_NAME.search(f"{folder.name} {path}")),
-        cache_numbers=sizes_of_gguf(header.metadata).cache_numbers,
+        cache=cache_of_gguf(header.metadata),
     )
 
 
@@ -236,15 +244,16 @@ def has_chat_template(folder: ModelFolder) -> bool:
 
 
 def pooling_of(folder: ModelFolder) -> str | None:
-    """How sentence-transformers pools, in its newer name; None for what it does not use."""
+    """How sentence-transformers pools, in its newer names; None for what it does not use."""
     document = next((folder.document(path) for path in folder.documents if path.endswith(POOLING)), None)
     if document is None or "modules.json" not in folder.files:
         return None
     named = document.get("pooling_mode")
     if isinstance(named, str):
         return named
-    modes = {"cls_token": "cls", "max_tokens": "max", "lasttoken": "lasttoken", "mean_tokens": "mean"}
-    return next((mode for key, mode in modes.items() if document.get(f"pooling_mode_{key}") is True), "mean")
+    prefix = "pooling_mode_"
+    on = [key.removeprefix(prefix) for key, value in document.items() if key.startswith(prefix) and value is True]
+    return "+".join(_POOLINGS_BEFORE.get(mode, mode) for mode in on) or "mean"
 
 
 def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
@@ -311,7 +320,7 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         instruct_name=bool(INSTRUCT_NAME.search(folder.name)),
         pooling=pooling_of(folder),
         loss_excuse="it may write another language than English" if model_type in TRANSLATORS else None,
-        cache_numbers=sizes_of_config(folder.config).cache_numbers if kind in GENERATES else 0,
+        cache=cache_of_config(folder.config) if kind in GENERATES or kind is Kind.JUDGE else NO_CACHE,
     )
 
 

@@ -190,7 +190,7 @@ def why_no_mps(machine: Machine) -> str:
 
 def reckon(wish: Wish, exercise: Exercise, dtype: str, overhead_bytes: int) -> Need:
     """What a run in `dtype` takes; the cache of a quantised model is in 16 bits, whatever its weights are in."""
-    cache = exercise.cache_numbers * ITEM_BYTES.get(dtype, 2) * wish.tokens
+    cache = exercise.cache.numbers(wish.tokens) * ITEM_BYTES.get(dtype, 2)
     return Need(needed_bytes(exercise, dtype), cache, wish.tokens if cache else 0, overhead_bytes)
 
 

@@ -91,7 +91,7 @@ def sizes_of_config(config: Mapping[str, Any]) -> Sizes:
         hidden_size=hidden,
         attention_heads=heads,
         key_value_heads=1 if one_head else integer(text, "num_key_value_heads", "num_kv_heads", "n_kv_heads") or heads,
-        head_dimension=integer(text, "head_dim", "d_kv") or _share(hidden, heads),
+        head_dimension=integer(text, "head_dim", "attention_head_dim", "d_kv") or _share(hidden, heads),
         feed_forward=integer(text, "decoder_ffn_dim", "intermediate_size", "d_ff", "ffn_dim", "n_inner"),
         vocabulary=integer(text, "vocab_size"),
         experts=integer(text, "num_experts", "num_local_experts", "n_routed_experts"),

@@ -155,6 +155,9 @@ def test_the_class_is_the_one_that_the_configuration_names() -> None:
         ({"pooling_mode_lasttoken": True}, "lasttoken"),
         ({"pooling_mode_max_tokens": True}, "max"),
         ({"pooling_mode": "lasttoken"}, "lasttoken"),
+        ({"pooling_mode_weightedmean_tokens": True}, "weightedmean"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "cls+mean"),
         ({}, "mean"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelfetch.model.cache_size import CacheSize
 from modelfetch.model.kind import Exercise, Kind
 from modelfetch.model.placement import (
     BASE_LIMIT_S,
@@ -67,7 +68,7 @@ def test_what_fits_nowhere_is_refused_before_it_is_loaded() -> None:
 
 
 def test_what_is_counted_is_weights_the_cache_of_the_tokens_to_come_and_the_libraries() -> None:
-    cached = replace(MODEL, cache_numbers=65_536)
+    cached = replace(MODEL, cache=CacheSize(per_token=65_536))
     placed = last(Wish(tokens=1000), GPU_MACHINE, cached)
     assert isinstance(placed, Placed)
     assert placed.need == Need(16_000_000_000, 65_536 * 2 * 1000, 1000, GIB * 3 // 4)

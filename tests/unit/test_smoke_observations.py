@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfetch.model.cache_size import CacheSize
 from modelfetch.model.contents import NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.kind import Exercise, Kind
+from modelfetch.model.rankers import Judge
 from modelfetch.smoketest.lines import from_line, to_line
 from modelfetch.smoketest.observations import OBSERVATIONS, Garbled, Names, Observation, Predicted, Stack, Started
 
@@ -67,8 +70,8 @@ def test_no_text_ends_the_reading(text: str) -> None:
 
 
 def test_a_nested_value_is_read_with_its_kinds() -> None:
-    exercise = Exercise(Kind.CHAT, "LlamaForCausalLM", 10, 0, 20)
-    document = json.loads(json.dumps({**exercise.__dict__}))
+    exercise = Exercise(Kind.JUDGE, "LlamaForCausalLM", 10, 0, 20, judge=Judge(1, 2), cache=CacheSize(7, 8, 9))
+    document = json.loads(json.dumps(asdict(exercise)))
     assert read_value(document, Exercise) == exercise
     assert read_value({"total": 2, "examples": ["a", "b"]}, Names) == Names(2, ("a", "b"))
 
