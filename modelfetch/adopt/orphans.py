@@ -69,8 +69,8 @@ def _huggingface(place: Place) -> Iterator[tuple[Path, str]]:
     for repository in _folders(place.root):
         if is_huggingface_repository(repository.name) and place.only in {None, repository}:
             yield from _huggingface_blobs(repository)
-    # glob is content with a folder that may not be entered, which is_file is not.
-    if place.only is None and any((place.root / "blobs").glob(".huggingface-shared-blobs")):
+    # lexists is content with a folder that may not be entered, which is_file is not.
+    if place.only is None and os.path.lexists(place.root / "blobs" / ".huggingface-shared-blobs"):
         blobs = [path for shard in _folders(place.root / "blobs") for path in _names(shard) if not path.suffix]
         names = [path for folder in _folders(place.root) for path in _names(folder / "blobs") if path.is_symlink()]
         yield from ((blob, "no repository leads to it") for blob in _not_led_to(blobs, names))

@@ -41,6 +41,7 @@ _GRACE_S = 5.0
 
 _HTTP = ("modelfetch.http", "modelfetch.http.client", "modelfetch.http.firewall")
 _HUBS = (*_HTTP, "modelfetch.hubs", "modelfetch.hubs.registry", "modelfetch.hubs.resolve")
+_EXPERIENCE = ("modelfetch.experience", "modelfetch.planning.preference")
 _STORE = ("modelfetch.store", "modelfetch.store.store")
 _ADOPT = ("modelfetch.adopt", "modelfetch.adopt.scanning")
 _MODELS = tuple(
@@ -52,7 +53,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S, _HTTP),
     Probe(AddressFacts, read_addresses, ADDRESS_LIMIT_S + _GRACE_S, _HTTP),
-    Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, _HTTP),
+    Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, (*_HTTP, *_EXPERIENCE)),
     Probe(IndexFacts, read_indexes),
     Probe(TokenFacts, read_token, TOKEN_LIMIT_S + _GRACE_S, _HUBS),
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
