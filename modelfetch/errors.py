@@ -49,7 +49,7 @@ class UsageError(ModelfetchError):
 
 
 class ConfigError(ModelfetchError):
-    """A mirrors.yaml, a lock file or an environment variable holds something that cannot be used."""
+    """A mirrors.yaml, a lock file or an environment variable cannot be used, or the system allows too little."""
 
     exit_status = 3
 

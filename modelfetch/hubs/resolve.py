@@ -27,6 +27,7 @@ from modelfetch.events import Fault, Listener, Resolved, Resolving
 from modelfetch.http import Client, Credential, Network
 from modelfetch.hubs.base import EndpointClient, Offer
 from modelfetch.hubs.registry import hub
+from modelfetch.limits import no_thread
 from modelfetch.manifest import Manifest
 from modelfetch.planning import retry
 from modelfetch.planning.retry import FaultError
@@ -157,7 +158,13 @@ def _start_asking(
     inquiry = _Inquiry(clients, queue.SimpleQueue())
     for question, client in zip(questions, clients, strict=True):
         # Daemons: an endpoint that never answers must not keep the process from ending.
-        threading.Thread(target=_ask, args=(question, client, inquiry.answers), daemon=True).start()
+        thread = threading.Thread(target=_ask, args=(question, client, inquiry.answers), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not no_thread(error):
+                raise
+            _ask(question, client, inquiry.answers)  # one after the other, then
     return inquiry
 
 

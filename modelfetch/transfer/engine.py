@@ -21,6 +21,7 @@ from modelfetch.config import DEFAULT_CONNECTIONS
 from modelfetch.diskfaults import fault as disk_fault
 from modelfetch.errors import StoreError
 from modelfetch.http.network import Network
+from modelfetch.limits import no_thread
 from modelfetch.manifest import Digests
 from modelfetch.planning.lanes import START, LaneBudget
 from modelfetch.planning.pace import Pace
@@ -42,8 +43,12 @@ HEAD_START_S = 0.1
 ASK_OWNER_EVERY_S = 0.5
 SYNC_EVERY_S = 1.0
 LEAVE_WITHIN_S = 0.5
+# Where the system allows no more threads, it is asked again this often.
+ASK_SYSTEM_EVERY_S = 5.0
 # One hasher keeps up with about 10 Gbit/s; files that end together want more.
 MOST_HASHERS = 4
+# The syncer, the beater and a hasher: no file is brought without them.
+_FEWEST_HELPERS = 3
 
 
 def transfer(
@@ -88,6 +93,7 @@ class _Engine:
         self._limits = {endpoint: budget.limit for endpoint, budget in self._budgets.items()}
         self._measured: dict[str, tuple[float, int]] = {}
         self._paused_until: dict[str, float] = {}
+        self._no_lane_before = 0.0
 
     def run(self) -> Report:
         for job in self._small:
@@ -143,13 +149,19 @@ class _Engine:
             raise no_such_emptiness(job.entry, digests, [source.endpoint for source in job.sources])
 
     def _start_helpers(self) -> None:
-        count = min(MOST_HASHERS, os.cpu_count() or 1) if self._pending else 0
-        self._helpers = [threading.Thread(target=self._hash, name=f"hasher {n}", daemon=True) for n in range(count)]
-        if count:
-            self._helpers.append(threading.Thread(target=self._sync, name="syncer", daemon=True))
-            self._helpers.append(threading.Thread(target=self._beat, name="beater", daemon=True))
-        for thread in self._helpers:
-            thread.start()
+        if not self._pending:
+            return
+        hashers = {f"hasher {number}": self._hash for number in range(min(MOST_HASHERS, os.cpu_count() or 1))}
+        for name, work in {"syncer": self._sync, "beater": self._beat, **hashers}.items():
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._helpers.append(thread)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._helpers.pop()
+                if not no_thread(error) or len(self._helpers) < _FEWEST_HELPERS:
+                    raise
+                return
 
     def _open_partials(self) -> None:
         while self._pending and len(self._board.files()) < OPEN_PARTIALS:
@@ -224,7 +236,8 @@ class _Engine:
             width, small = self._board.demand(endpoint, budget.cap)
             self._limits[endpoint] = budget.lanes(small, now)
             for _ in range(min(self._limits[endpoint], width) - running):
-                self._start_lane(endpoint)
+                if now >= self._no_lane_before:
+                    self._start_lane(endpoint)
 
     def _start_lane(self, endpoint: str) -> None:
         lane = Lane(
@@ -237,7 +250,15 @@ class _Engine:
         )
         self._lanes.append(lane)
         self._board.joined(lane)
-        lane.thread.start()
+        try:
+            lane.thread.start()
+        except RuntimeError as error:
+            self._board.left(lane)
+            self._lanes.pop()
+            if not no_thread(error) or not any(other.thread.is_alive() for other in self._lanes):
+                raise
+            # Those that run do the work; others may be started once some of them have ended.
+            self._no_lane_before = time.monotonic() + ASK_SYSTEM_EVERY_S
 
     def _hash(self) -> None:
         buffer = new_buffer()

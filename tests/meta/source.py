@@ -22,6 +22,7 @@ LAYERS = (
         "hashing",
         "events",
         "diskfaults",
+        "limits",
         "processes",
         "selection",
         "planning",
