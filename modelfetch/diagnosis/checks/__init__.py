@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from modelfetch.diagnosis.checks import (
     caches,
     cuda,
+    delivery,
     disk,
     gpu,
     gpu_health,
@@ -22,6 +23,7 @@ from modelfetch.diagnosis.checks import (
 )
 from modelfetch.diagnosis.checks.check import Check
 from modelfetch.diagnosis.probes.addresses import AddressFacts
+from modelfetch.diagnosis.probes.delivery import DeliveryFacts
 from modelfetch.diagnosis.probes.endpoints import EndpointFacts
 from modelfetch.diagnosis.probes.index_answers import IndexAnswers
 from modelfetch.diagnosis.probes.native import TrialFacts
@@ -42,9 +44,13 @@ CHECKS: tuple[Check, ...] = (
     *models.CHECKS,
     *caches.CHECKS,
     *network.CHECKS,
+    *delivery.CHECKS,
     *indexes.NETWORK_CHECKS,
     *torch.DEEP_CHECKS,
 )
+
+# What asks somebody else than this machine.
+_ASKING = (AddressFacts, DeliveryFacts, EndpointFacts, IndexAnswers, TokenFacts)
 
 
 def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, ...]:
@@ -57,7 +63,7 @@ def chosen(names: Iterable[str], *, offline: bool, deep: bool) -> tuple[Check, .
     known = {name for check in CHECKS for name in _answers_to(check)}
     if unknown := wanted - known:
         raise _unknown(min(unknown), known)
-    left_out: set[type] = {AddressFacts, EndpointFacts, IndexAnswers, TokenFacts} if offline else set()
+    left_out: set[type] = set(_ASKING) if offline else set()
     # A trial that is asked for by name is wanted.
     left_out |= set() if deep or wanted else {TrialFacts}
     return tuple(

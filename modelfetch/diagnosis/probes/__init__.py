@@ -12,6 +12,7 @@ from modelfetch.diagnosis.facts import Probe
 from modelfetch.diagnosis.probes.addresses import ADDRESS_LIMIT_S, AddressFacts, read_addresses
 from modelfetch.diagnosis.probes.caches import CACHES_LIMIT_S, CacheFacts, QueueFacts, read_caches, read_queue
 from modelfetch.diagnosis.probes.credentials import CredentialFacts, read_credentials
+from modelfetch.diagnosis.probes.delivery import DELIVERY_LIMIT_S, DeliveryFacts, read_delivery
 from modelfetch.diagnosis.probes.endpoints import ENDPOINT_LIMIT_S, EndpointFacts, read_endpoints
 from modelfetch.diagnosis.probes.hardware import HardwareFacts, read_hardware
 from modelfetch.diagnosis.probes.index_answers import INDEX_LIMIT_S, IndexAnswers, read_index_answers
@@ -52,6 +53,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(CudaFacts, read_cuda, NATIVE_LIMIT_S + _GRACE_S),
     Probe(NvmlFacts, read_nvml, NATIVE_LIMIT_S + _GRACE_S),
     Probe(EndpointFacts, read_endpoints, ENDPOINT_LIMIT_S + _GRACE_S, _HTTP),
+    Probe(DeliveryFacts, read_delivery, DELIVERY_LIMIT_S + _GRACE_S, _HTTP),
     Probe(AddressFacts, read_addresses, ADDRESS_LIMIT_S + _GRACE_S, _HTTP),
     Probe(IndexAnswers, read_index_answers, INDEX_LIMIT_S + _GRACE_S, (*_HTTP, *_EXPERIENCE)),
     Probe(IndexFacts, read_indexes),
