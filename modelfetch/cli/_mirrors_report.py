@@ -18,7 +18,7 @@ from modelfetch.mirrors.trial import Shown
 
 _ENDPOINT_HEADINGS = ("", "answers", "speed", "1 GB in", "ranges", "digest", "gated")
 _INDEX_HEADINGS = ("", "kind", "answers", "speed", "digest", "newest")
-_NAME_COLUMNS = 16
+_ENDPOINT_COLUMNS, _INDEX_COLUMNS = 25, 16
 # From five minutes on TLS and signed addresses begin to fail.
 _SKEW_S = 300.0
 
@@ -55,7 +55,7 @@ def _print_remarks(name: str, remarks: Iterable[str]) -> None:
 
 def _row(trial: Trial, seconds: float) -> tuple[str, ...]:
     return (
-        shortened(shown(trial.endpoint.name), _NAME_COLUMNS),
+        shortened(shown(trial.endpoint.name), _ENDPOINT_COLUMNS),
         *_pace(trial),
         format_duration(seconds) if seconds < float("inf") else "-",
         _word(trial.ranges, "yes", "no"),
@@ -65,7 +65,7 @@ def _row(trial: Trial, seconds: float) -> tuple[str, ...]:
 
 
 def _index_row(trial: IndexTrial) -> tuple[str, ...]:
-    name = shortened(shown(trial.index.name), _NAME_COLUMNS)
+    name = shortened(shown(trial.index.name), _INDEX_COLUMNS)
     digest = _word(trial.digest_right, "right", "WRONG")
     return (name, trial.index.kind, *_pace(trial), digest, shown(trial.newest or "-"))
 

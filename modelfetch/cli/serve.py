@@ -29,7 +29,8 @@ Examples:
 def command(host: str, port: int, quiet: bool) -> None:
     """Serve the store to hf, ms-hub, transformers, curl and modelfetch on other machines.
 
-    Read-only. Prints its URL, then the two settings that make clients use it. Ctrl-C ends it.
+    Read-only. Prints its URL, then the two settings that make hf and ms-hub use it, and the command that pulls from it.
+    Ctrl-C ends it.
     """
     from modelfetch.config import load
     from modelfetch.serve import Server, ignore
@@ -44,8 +45,11 @@ def command(host: str, port: int, quiet: bool) -> None:
         click.echo(f"export MODELSCOPE_ENDPOINT={server.url}")
         if not server.is_loopback:
             say(f"warning: anybody who reaches port {server.port} of this machine can read the models", style="yellow")
-        if not store.snapshots():
+        snapshots = store.snapshots()
+        if not snapshots:
             say("there is no model to serve yet; what is pulled from now on is served at once")
+        name = snapshots[0].manifest.repo if snapshots else "OWNER/NAME"
+        say(f"on another machine: modelfetch pull {name} --endpoint {server.url}")
         server.run_forever()
     except KeyboardInterrupt:
         # Being stopped is how a server ends, not an interruption of its work.

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -19,7 +20,10 @@ from modelfetch.config.values import HUBS, Endpoint, Settings, origin_of
 from modelfetch.errors import UsageError
 from modelfetch.redact import redact
 
+# What is typed for a machine next door: its name or number, and a port.
+_ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 _SHORT = {"hf": "huggingface", "ms": "modelscope"}
+_SHORT_OF = {hub: word for word, hub in _SHORT.items()}
 
 
 def choose(settings: Settings, source: str | None = None) -> tuple[Endpoint, ...]:
@@ -113,7 +117,7 @@ def _by_name(settings: Settings, name: str) -> list[Endpoint]:
         raise UsageError(
             f"`{redact(name)}` is not an endpoint",
             facts={"expected": f"one of {known}, or a URL such as https://hub.example.com"},
-            hint="modelfetch mirrors",
+            hint=f"--endpoint http://{redact(name)}" if _ADDRESS.fullmatch(name) else "modelfetch mirrors",
         )
     return found
 
@@ -127,7 +131,9 @@ def _by_url(settings: Settings, text: str, hub: str | None) -> list[Endpoint]:
         return [endpoint_at(url, hub, settings.endpoints)]
     known = [endpoint for endpoint in settings.endpoints if endpoint.url.lower() == url.lower()]
     hubs = dict.fromkeys((*HUBS, *(endpoint.hub for endpoint in settings.endpoints)))
-    return known or [endpoint_at(url, each, settings.endpoints, name=f"{host_of(url)}-{each}") for each in hubs]
+    return known or [
+        endpoint_at(url, each, settings.endpoints, name=f"{host_of(url)}-{_SHORT_OF.get(each, each)}") for each in hubs
+    ]
 
 
 def _origin(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from modelfetch import events
 from modelfetch.config import Endpoint, Settings
 from modelfetch.config.endpoints import choose
@@ -57,7 +60,7 @@ def ask(
         selection = select_files(request, manifest)
         return len(find(selection, destination)) == len(selection.chosen)
 
-    return resolve(
+    resolution = resolve(
         request.reference,
         endpoints_for(request, settings),
         tokens=settings.tokens,
@@ -65,3 +68,12 @@ def ask(
         listener=listener,
         enough=enough,
     )
+    return replace(resolution, offers=_one_for_each_address(resolution.offers))
+
+
+def _one_for_each_address(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """The first offer of each address: a machine that speaks both dialects is no second source for itself."""
+    first: dict[str, Offer] = {}
+    for offer in offers:
+        first.setdefault(offer.endpoint.url.lower(), offer)
+    return tuple(first.values())

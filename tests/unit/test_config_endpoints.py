@@ -54,8 +54,8 @@ def test_an_unknown_url_speaks_each_dialect_until_the_hub_is_given() -> None:
     url = "http://127.0.0.1:8080/x"
     both = with_endpoints(SETTINGS, (url,)).endpoints
     assert [(endpoint.name, endpoint.hub, endpoint.sends_token) for endpoint in both] == [
-        ("127.0.0.1:8080-huggingface", "huggingface", False),
-        ("127.0.0.1:8080-modelscope", "modelscope", False),
+        ("127.0.0.1:8080-hf", "huggingface", False),
+        ("127.0.0.1:8080-ms", "modelscope", False),
     ]
     one = with_endpoints(SETTINGS, (url,), hub="modelscope").endpoints
     assert [(endpoint.name, endpoint.hub) for endpoint in one] == [("127.0.0.1:8080", "modelscope")]
@@ -64,6 +64,13 @@ def test_an_unknown_url_speaks_each_dialect_until_the_hub_is_given() -> None:
 def test_a_url_under_a_trusted_origin_gets_the_token_of_that_hub_only() -> None:
     both = with_endpoints(SETTINGS, ("https://huggingface.co/base",)).endpoints
     assert {endpoint.hub: endpoint.sends_token for endpoint in both} == {"huggingface": True, "modelscope": False}
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1:8090", "box:8090"])
+def test_an_address_without_its_scheme_is_told_how_to_write_it(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_endpoints(SETTINGS, (word,))
+    assert caught.value.hint == f"--endpoint http://{word}"
 
 
 def test_names_stay_unique() -> None:

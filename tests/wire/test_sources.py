@@ -41,6 +41,15 @@ def test_one_file_comes_from_two_hubs_at_once(tmp_path: Path) -> None:
         assert min(pulled.report.bytes_by_endpoint[name] for name in ("one", "other")) > len(WEIGHTS) // 5
 
 
+def test_a_machine_that_speaks_both_dialects_is_one_source(tmp_path: Path) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        both = settings(tmp_path, endpoint(hub.url, name="one"), endpoint(hub.url, "modelscope", name="same"))
+        pulled = pull(both)
+        assert contents(pulled) == FILES
+        assert pulled.report is not None
+        assert set(pulled.report.bytes_by_endpoint) == {"one"}
+
+
 def test_a_source_that_dies_in_the_middle_is_made_up_for(tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}, rate=3e6) as one, FakeHub({REPO: FILES}, rate=3e6) as other:
         dying = [Fault(Status(503), LARGE, times=None)]
