@@ -6,8 +6,9 @@ The library is the command line without the printing:
     result = modelfetch.smoke(snapshot)
     findings = modelfetch.doctor()
 
-Each function returns values and raises `modelfetch.errors.ModelfetchError`. What it needs is imported when it is first
-named: importing this package imports nothing else.
+`verify` and `inspect` are the others. Each returns values, prints nothing, asks nothing, and raises
+`modelfetch.errors.ModelfetchError`. What it needs is imported when it is first named: importing this package imports
+nothing else.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:
+    # Not told to a type checker, which would take every name for one of ours.
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,9 @@ __all__ = ["Answers", "Inspection", "Permission", "Questions", "Subject", "ask",
 
 
 def inspect(model: Snapshot | Path) -> Inspection:
-    """What the files of a snapshot, or in a folder, say of the model.
+    """What the files of a snapshot, or in a folder, say of the model: read in milliseconds, nothing of it run.
+
+    What only its tokenizer or its weights can tell is asked with `modelfetch.inspection.ask`.
 
     Raises:
         NotFoundError: the folder is not there or empty, or has no file of the quantisation that is meant.

@@ -38,10 +38,20 @@ _SPARE_BYTES = 16 << 20
 
 
 def pull(text: str, *, settings: Settings | None = None, listener: events.Listener = events.ignore) -> Snapshot:
-    """Bring the model that `text` refers to into the store, and link it for transformers.
+    """Bring the model that `text` refers to into the store, every byte verified, and link it for transformers.
+
+    `text` is `[hub:]owner/name[@revision][:QUANT]` or the address of a model's page. `settings` are those of files and
+    environment where none are given. `listener` is told each of `modelfetch.events` as it happens, by several threads.
 
     Raises:
-        ModelfetchError: see `modelfetch.errors`; what was fetched is kept and the same call goes on from there.
+        UsageError: `text` is no reference.
+        ConfigError: a file or a variable that has a say in it cannot be used.
+        NotFoundError: a hub that answered has no such model, revision or quantisation.
+        AccessError: the hub wants a token; `GatedError` where its terms must be accepted first.
+        NoSourceError: nobody is left to fetch from. What was fetched is kept, and the same call goes on from there.
+        DiskFullError: there is no room, most often noticed before the first byte.
+        DigestMismatchError: no source has the bytes that the manifest names.
+        StoreError: the store cannot be used.
     """
     pulled = run(Request(reference.parse(text)), settings=settings or config.load(), listener=listener)
     assert pulled.snapshot is not None

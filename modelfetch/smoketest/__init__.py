@@ -61,13 +61,14 @@ def smoke(
     known: BytesKnown | None = None,
     listener: Listener | None = None,
 ) -> SmokeResult:
-    """Run the model of a snapshot, or in a folder, and judge it.
+    """Run the model of a snapshot, or in a folder, in a process of its own, and judge it. Waits until that has ended.
 
-    `known` is what `verify` knows of the snapshot's bytes. `listener` is given each observation as it comes.
+    What is wrong with the model is the result and no exception. `known` is what `verify` knows of the snapshot's bytes.
+    `listener` is given each observation as it comes.
 
     Raises:
         ConfigError: torch or transformers is not installed.
-        NotFoundError: the folder is not there or empty.
+        NotFoundError: the folder is not there or empty, or has no file of the quantisation that is meant.
     """
     subject, level = subject_of(model), options.level
     seen = _Seen(listener or _nobody)
