@@ -67,7 +67,7 @@ def test_a_model_that_what_is_installed_can_run_is_well(fake: FakeMachine) -> No
     stored(fake, LLAMA)
     findings = found(fake, "models")
     assert findings["models"].title == "1 model in the store; 1 of 1 can be run as they are"
-    assert set(findings) == {"models", "caches"}
+    assert set(findings) == {"models", "caches", "locks"}
 
 
 def test_models_in_other_tools_caches_are_told_too_and_one_that_is_in_several_places_once(fake: FakeMachine) -> None:
@@ -232,3 +232,21 @@ def test_downloads_that_have_begun_and_do_not_fit_any_more_are_a_warning(fake: F
     findings = check_space(Facts([StorageFacts((here,)), QueueFacts(3, 7 * 10**9)]))
     assert [finding.name for finding in findings] == ["disk.queue", "space"]
     assert findings[0].title == "the store's disk has 6.0 GB free, and what has begun to arrive wants 7.0 GB more"
+
+
+def test_a_lock_that_a_process_holds_now_is_told_and_one_that_was_left_behind_is_not(fake: FakeMachine) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    hub = fake.home / "hub"
+    idle, held = (write(hub / f".locks/models--own--name/{name}.lock", b"") for name in ("idle", "held"))
+    locks = Path("/proc/locks")
+    with held.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if f":{held.stat().st_ino} " not in (locks.read_text() if locks.exists() else ""):
+            pytest.skip("this kernel does not tell who holds a lock")
+        fake.write("proc/locks", locks.read_text())
+    findings = found(fake, "locks", HF_HUB_CACHE=str(hub))
+    assert findings["cache.locks"].title == f"locks in Hugging Face's cache are held by process {os.getpid()}"
+    assert findings["cache.locks"].evidence["files"] == 2
+    held.unlink()
+    assert idle.exists()
+    assert set(found(fake, "locks", HF_HUB_CACHE=str(hub))) == {"locks"}

@@ -1,6 +1,7 @@
 """What lies in other tools' caches: the same bytes twice, downloads that nobody will finish, and what could be taken.
 
 - None of it is a fault: it costs room. Only much of it is a warning.
+- A lock that somebody holds is told, because others wait for it; one that nobody holds is a file like any other.
 - What cannot be looked through in time is said to be unknown.
 """
 
@@ -10,6 +11,7 @@ from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.probes.caches import CacheFacts
+from modelfetch.diagnosis.probes.locks import LockFacts
 
 # As much as a small model.
 _MUCH = 1_000_000_000
@@ -30,6 +32,17 @@ def check_caches(facts: Facts) -> list[Finding]:
         title = f"{_gigabytes(caches.adoptable_bytes)} of models in other tools' caches can be had without a download"
         findings.append(note("cache.adoptable", title, advice="modelfetch adopt", bytes=caches.adoptable_bytes))
     return findings or [well("caches", "nothing lies about in other tools' caches", models=caches.models)]
+
+
+def check_locks(facts: Facts) -> list[Finding]:
+    locks = facts[LockFacts]
+    if not locks.holders:
+        return [well("locks", "nobody holds a lock in Hugging Face's cache")]
+    who = "process " if len(locks.holders) == 1 else "processes "
+    title = f"locks in Hugging Face's cache are held by {who}{', '.join(map(str, locks.holders))}"
+    return [
+        note("cache.locks", title, advice="Its client waits there for what another one fetches.", files=locks.files)
+    ]
 
 
 def _room(name: str, title: str, size: int, command: str) -> Finding:
@@ -57,5 +70,13 @@ CHECKS = (
         (CacheFacts,),
         ("cache.orphans", "cache.dup", "cache.adoptable"),
         check_caches,
+    ),
+    Check(
+        "locks",
+        "models",
+        "locks in Hugging Face's cache, and who holds them",
+        (LockFacts,),
+        ("cache.locks",),
+        check_locks,
     ),
 )

@@ -20,6 +20,7 @@ from modelfetch.diagnosis.probes.index_settings import IndexFacts, read_indexes
 from modelfetch.diagnosis.probes.interpreter import InterpreterFacts, read_interpreter
 from modelfetch.diagnosis.probes.kernel_log import KernelLogFacts, read_kernel_log
 from modelfetch.diagnosis.probes.limits import LimitFacts, read_limits
+from modelfetch.diagnosis.probes.locks import LockFacts, read_locks
 from modelfetch.diagnosis.probes.models import MODELS_LIMIT_S, ModelFacts, read_models
 from modelfetch.diagnosis.probes.native import (
     NATIVE_LIMIT_S,
@@ -61,6 +62,7 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(TrialFacts, read_trial, TRIAL_LIMIT_S + _GRACE_S),
     Probe(ModelFacts, read_models, MODELS_LIMIT_S + _GRACE_S, (*_STORE, *_MODELS, *_ADOPT)),
     Probe(CacheFacts, read_caches, CACHES_LIMIT_S + _GRACE_S, (*_STORE, *_ADOPT)),
+    Probe(LockFacts, read_locks),
     Probe(QueueFacts, read_queue, imports=_STORE),
     Probe(LimitFacts, read_limits),
     Probe(StorageFacts, read_storage, imports=_STORE),
