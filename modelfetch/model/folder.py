@@ -40,6 +40,8 @@ _JSON = {
 # How sentence-transformers is told what comes after the transformer.
 _MODULES = (POOLING, LOGIT_SCORE)
 
+_CONFIGURED_MODULES = frozenset({"Dense", "Pooling"})
+
 Header = TypeVar("Header")
 
 
@@ -67,6 +69,8 @@ def read_folder(folder: Path, name: str, quant: str | None = None) -> ModelFolde
         if PICKLE.fullmatch(path) and (scan := reader.header(path, scan_pickle)) is not None:
             pickles[path] = scan
     reader.check_index(documents.get(INDEX), safetensors)
+    reader.check_modules(documents.get("modules.json"))
+    reader.check_end("tokenizer.json")
     code = tuple(_read_code(folder, path) for path, size in files.items() if path.endswith(".py") and size >= 0)
     broken, card = tuple(reader.broken), reader.card()
     found = ModelFolder(name, files, documents, safetensors, ggufs, pickles, code, broken, card)
@@ -134,6 +138,26 @@ class _Reader:
         for shard, weights in lost.items():
             what = "without" if shard in self._files else "missing, with"
             self._note(shard, f"{what} {len(weights)} weights that {INDEX} places in it, `{weights[0]}` first")
+
+    def check_modules(self, modules: Any) -> None:
+        """Each module of sentence-transformers that has a configuration has it where it is said to lie."""
+        for module in modules if isinstance(modules, list) else []:
+            kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
+            config = f"{module.get('path')}/config.json" if kind in _CONFIGURED_MODULES else None
+            if config and config not in self._files:
+                self._note(config, f"missing, and modules.json names it as the model's `{kind}`")
+
+    def check_end(self, path: str) -> None:
+        """A JSON object too long to be read here ends with its brace all the same."""
+        if self._files.get(path, -1) < 0:
+            return
+        with (self._folder / path).open("rb") as file:
+            problem = what_it_is_instead(file.read(64))
+            file.seek(max(0, self._files[path] - 64))
+            if not problem and not file.read().rstrip().endswith(b"}"):
+                problem = "cut short: it does not end as JSON does"
+        if problem:
+            self._note(path, problem)
 
     def _start(self, path: str, size: int) -> bytes:
         """The first bytes of a file; none of one that cannot be read, which `broken` then holds already."""

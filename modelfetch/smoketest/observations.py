@@ -145,13 +145,27 @@ class TokenIds:
 
 @dataclass(frozen=True)
 class Prompted:
-    """What the model was asked. `rendered` is the prompt after the chat template, None where that failed."""
+    """What the model was asked. `rendered` is the prompt after the chat template, None where that failed.
+
+    `header` is what the template writes before an answer and leaves out of the prompt; `foreign` are marks that it
+    writes and the tokenizer does not know, where there is no other mark in the prompt.
+    """
 
     text: str
     rendered: str | None
     chat: bool
     built_in: bool
     template_error: str | None = None
+    header: str | None = None
+    foreign: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What the tokenizer makes of the tokens of a text: another text, where it is broken."""
+
+    text: str
+    restored: str
 
 
 @dataclass(frozen=True)
@@ -186,6 +200,13 @@ class Generated:
 
 
 @dataclass(frozen=True)
+class Configured:
+    """The model wrote two tokens as its own configuration says, or why it could not."""
+
+    error: str | None
+
+
+@dataclass(frozen=True)
 class Filled:
     """What a masked model puts in the gap of a sentence, best first."""
 
@@ -195,7 +216,11 @@ class Filled:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Cosines of sentence embeddings. `batch_similarity` compares one sentence alone and padded in a batch."""
+    """Cosines of sentence embeddings. `batch_similarity` compares one sentence alone and padded in a batch.
+
+    `nearer` counts how many of the `compared` sentences are nearer to what means the same than to what means another
+    thing in the same words.
+    """
 
     pooling: str
     dimension: int
@@ -204,6 +229,8 @@ class Embedded:
     unrelated: float
     batch_similarity: float | None
     sentences: tuple[str, str, str]
+    nearer: int = 0
+    compared: int = 0
 
 
 @dataclass(frozen=True)
@@ -302,8 +329,10 @@ Observation = (
     | WeightsScanned
     | TokenIds
     | Prompted
+    | Restored
     | Predicted
     | Generated
+    | Configured
     | Filled
     | Embedded
     | Ranked

@@ -16,6 +16,14 @@ PARAGRAPH = (
 
 RELATED = ("A man is playing a guitar on the stage.", "Somebody performs music with a guitar.")
 UNRELATED = "The stock market fell sharply after the announcement."
+# A sentence, one that means about the same in other words, and one that has some of its words and means another thing.
+NEAR_AND_FAR = (
+    ("The child fell asleep in the car.", "On the drive the boy began to sleep.", "The car was sold to a dealer."),
+    ("It will rain all day tomorrow.", "Bad weather is expected the next day.", "Tomorrow the shop opens at nine."),
+    ("The doctor gave her some medicine.", "A physician prescribed pills.", "The doctor gave a speech on economics."),
+    ("He lost his job at the factory.", "The worker was dismissed.", "He found his keys at the factory."),
+    ("The bank lends money to farmers.", "Loans are given for agriculture.", "Farmers walked along the river bank."),
+)
 
 QUERY = "How do I bake bread at home?"
 RELEVANT = (

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.isolation import child_command, child_environment
-from modelfetch.model.kind import Exercise, choose
+from modelfetch.model.kind import POOLINGS, Exercise, Kind, choose
 from modelfetch.model.placement import Wish, time_limit_s
 from modelfetch.model.stack import usable_modules
 from modelfetch.model.tables import read_tables
@@ -24,7 +24,11 @@ GENERATION_SHARE = 0.25
 
 def choose_exercise(folder: ModelFolder, transformers: Path, *, trust_remote_code: bool) -> Exercise | NotExercised:
     """How to exercise the model with what is installed here, or why not."""
-    return choose(folder, read_tables(transformers), usable_modules(), trust_remote_code=trust_remote_code)
+    plan = choose(folder, read_tables(transformers), usable_modules(), trust_remote_code=trust_remote_code)
+    if isinstance(plan, Exercise) and plan.kind is Kind.EMBEDDING and plan.pooling not in POOLINGS:
+        reason = f"it pools by `{plan.pooling}`, which smoke does not know"
+        return NotExercised("not-exercised", reason, "ask sentence-transformers itself")
+    return plan
 
 
 def make_request(

@@ -170,6 +170,35 @@ def test_a_chat_model_without_its_template_is_a_warning(model: Path) -> None:
     assert (result.verdict, checks(result)) == (Verdict.WARN, {"template-missing"})
 
 
+def test_a_model_that_works_in_spite_of_its_files_is_a_warning(model: Path) -> None:
+    template = (model / "chat_template.jinja").read_text()
+    (model / "chat_template.jinja").write_text(template.partition("{% if add_generation_prompt %}")[0])
+    change_json(model / "generation_config.json", do_sample=True, temperature=0.0)
+    result = smoke(model)
+    assert (result.verdict, checks(result)) == (Verdict.WARN, {"template-header", "generation-config"})
+
+
+def test_a_template_and_a_decoder_of_another_model_are_named(model: Path) -> None:
+    (model / "chat_template.jinja").write_text(
+        "{% for message in messages %}<|user|>\n{{ message['content'] }}\n{% endfor %}<|assistant|>\n"
+    )
+    change_json(model / "tokenizer.json", decoder=None)
+    assert {"template-foreign", "tokenizer-text"} <= checks(smoke(model))
+
+
+def test_embeddings_of_the_wrong_words_are_a_warning(tmp_path: Path) -> None:
+    """Each word has the embedding of the one before it, as where a vocabulary was put together in another order."""
+    folder = tmp_path / "MiniLM"
+    shutil.copytree(minilm_folder(), folder)
+    weights = Weights(folder / "model.safetensors")
+    begin, end = weights.place("embeddings.word_embeddings.weight")
+    row = (end - begin) // weights.header["embeddings.word_embeddings.weight"]["shape"][0]
+    weights.data[begin:end] = weights.data[end - row : end] + weights.data[begin : end - row]
+    weights.write()
+    result = smoke(folder)
+    assert (result.verdict, checks(result)) == (Verdict.WARN, {"similarity"})
+
+
 def test_two_swapped_tensors_look_sound_which_is_why_bytes_are_verified_by_digest(model: Path) -> None:
     weights = Weights(model / "model.safetensors")
     one, other = (f"model.layers.{layer}.self_attn.o_proj.weight" for layer in (10, 11))

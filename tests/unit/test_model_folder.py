@@ -62,6 +62,24 @@ def test_a_shard_that_the_index_names_must_be_there_with_its_weights(folder: Pat
     assert "`b`" in found["model-00001-of-00002.safetensors"]
 
 
+def test_a_module_that_modules_json_names_must_have_its_configuration(folder: Path) -> None:
+    pooling = {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+    normalize = {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "…Transformer"}, pooling, normalize]))
+    assert list(broken(folder)) == ["1_Pooling/config.json"]
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text("{}")
+    assert broken(folder) == {}
+
+
+@pytest.mark.parametrize("text", ['{"model": {"vocab": {"a": 1, "b', "", "<html>not found</html>"])
+def test_a_tokenizer_that_does_not_end_is_cut_short(folder: Path, text: str) -> None:
+    (folder / "tokenizer.json").write_text('{"model": {}}\n')
+    assert broken(folder) == {}
+    (folder / "tokenizer.json").write_text(text)
+    assert list(broken(folder)) == ["tokenizer.json"]
+
+
 def test_a_bin_file_that_transformers_does_not_load_is_not_judged(folder: Path) -> None:
     (folder / "openvino_model.bin").write_bytes(bytes(64))
     assert broken(folder) == {}

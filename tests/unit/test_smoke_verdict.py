@@ -17,6 +17,7 @@ from modelfetch.smoketest.level import Level
 from modelfetch.smoketest.observations import (
     Answered,
     BytesKnown,
+    Configured,
     Embedded,
     Ended,
     Finished,
@@ -32,6 +33,7 @@ from modelfetch.smoketest.observations import (
     Prompted,
     Raised,
     Ranked,
+    Restored,
     Stack,
     Started,
     Structured,
@@ -233,6 +235,30 @@ FAULTS = {
         "template-missing",
         Verdict.WARN,
     ),
+    "a template that is empty": Fault(instead(CHAT, replace(PROMPTED, chat=False)), "template-missing", Verdict.WARN),
+    "another model's template": Fault(
+        instead(CHAT, replace(PROMPTED, foreign=("<|user|>",))), "template-foreign", Verdict.WARN
+    ),
+    "a template that begins no answer": Fault(
+        instead(
+            CHAT,
+            replace(PROMPTED, header="<|im_start|>assistant"),
+            replace(GENERATED, text="<|im_start|>assistant\nParis.<|im_end|>"),
+        ),
+        "template-header",
+        Verdict.WARN,
+    ),
+    "a tokenizer that leaves its marks in the text": Fault(
+        instead(CHAT, Restored("The old bakery opens.", "The Ġold Ġbakery Ġopens .")), "tokenizer-text", Verdict.WARN
+    ),
+    "a tokenizer that leaves no spaces": Fault(
+        instead(CHAT, Restored("The old bakery opens.", "The▁old▁bakery▁opens.")), "tokenizer-text", Verdict.WARN
+    ),
+    "a temperature of zero to draw with": Fault(
+        instead(CHAT, Configured("ValueError: `temperature` (=0.0) has to be a strictly positive float")),
+        "generation-config",
+        Verdict.WARN,
+    ),
     "NaN in the logits": Fault(instead(CHAT, replace(GENERATED, finite=False)), "not-finite-output"),
     "a loss that is no number": Fault(instead(CHAT, replace(PREDICTED, loss=float("nan"))), "not-finite-output"),
     "nothing but special tokens": Fault(instead(CHAT, replace(GENERATED, only_special=True)), "no-text"),
@@ -250,6 +276,9 @@ FAULTS = {
         Verdict.WARN,
     ),
     "embeddings that tell nothing apart": Fault(instead(EMBEDDING, replace(EMBEDDED, unrelated=0.74)), "similarity"),
+    "embeddings of words and not of meaning": Fault(
+        instead(EMBEDDING, replace(EMBEDDED, nearer=1, compared=5)), "similarity", Verdict.WARN
+    ),
     "embeddings that are no numbers": Fault(instead(EMBEDDING, replace(EMBEDDED, finite=False)), "not-finite-output"),
     "another embedding in a batch": Fault(
         instead(EMBEDDING, replace(EMBEDDED, batch_similarity=0.9)), "padding", Verdict.WARN
@@ -280,6 +309,9 @@ def test_every_failure_says_what_to_do_or_shows_its_evidence(fault: Fault) -> No
 
 
 HEALTHY: dict[str, tuple[Observation, ...]] = {
+    "a template that leaves the answer's beginning to nobody": instead(CHAT, replace(PROMPTED, header="[/INST]")),
+    "a tokenizer without capitals": instead(CHAT, Restored("The old bakery opens.", "the old bakery opens .")),
+    "a model that writes as it is configured": instead(CHAT, Configured(None)),
     "a vocabulary padded with zeros": instead(CHAT, replace(SCANNED, zero_rows=(ZeroRows("embed", 500, 49_152),))),
     "an answer cut in the middle of a character": instead(
         CHAT, replace(GENERATED, text="Paris \ufffd", ended="length")

@@ -39,7 +39,11 @@ def pooled(model: Any, inputs: Any, pooling: str) -> Any:
         return states[torch.arange(states.shape[0]), last]
     if pooling == "max":
         return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
-    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+    if pooling == "weightedmean":
+        # Later tokens have seen more of the text.
+        mask = mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)[:, None]
+    length = mask.sum(dim=1)
+    return (states * mask).sum(dim=1) / (length.sqrt() if pooling == "mean_sqrt_len_tokens" else length)
 
 
 def cosine(one: Any, other: Any) -> float:

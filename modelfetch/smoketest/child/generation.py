@@ -14,10 +14,11 @@ from modelfetch.model.kind import Kind
 from modelfetch.model.thinking import Reply, joined
 from modelfetch.smoketest.child.prompting import prompt_for, turn_ends
 from modelfetch.smoketest.child.report import Report
-from modelfetch.smoketest.observations import Generated, Prompted, Started, TokenIds, Wrote
+from modelfetch.smoketest.observations import Configured, Generated, Prompted, Started, TokenIds, Wrote
 from modelfetch.smoketest.request import Request
 
 REPEATED_TOKENS = 8
+CONFIGURED_TOKENS = 2
 # While the model writes, the end of it is told: about what fits into a line, not oftener than an eye can follow.
 TOLD_TOKENS = 40
 TELL_EVERY_S = 0.1
@@ -65,6 +66,7 @@ def generate(model: Any, tokenizer: Any, request: Request, report: Report) -> No
     clock = TokenClock(lambda ids: report(Wrote(tokenizer.decode(ids[-TOLD_TOKENS:], skip_special_tokens=True))))
     generated = _generated(model, tokenizer, request, inputs, clock)
     report(replace(generated, parted=_parted(tokenizer, prompted, generated)))
+    report(_as_configured(model, {**inputs, "tokenizer": tokenizer, "max_time": request.generation_limit_s}))
 
 
 def ids_fit(model: Any, ids: Any, what: str, report: Report) -> bool:
@@ -132,6 +134,18 @@ def _write(model: Any, options: dict[str, Any], max_new_tokens: int, clock: Toke
             output_logits=True,
             return_dict_in_generate=True,
         )
+
+
+def _as_configured(model: Any, options: dict[str, Any]) -> Configured:
+    """What somebody gets who asks for nothing: tokens drawn, or searched for, as generation_config.json says."""
+    try:
+        with torch.inference_mode():
+            model.generate(**options, max_new_tokens=CONFIGURED_TOKENS, disable_compile=True)
+    except (ValueError, TypeError, RuntimeError) as error:
+        # To search along several beams takes more memory than was planned for.
+        short = isinstance(error, torch.OutOfMemoryError)
+        return Configured(None if short else f"{type(error).__name__}: {error}"[:500])
+    return Configured(None)
 
 
 def _stop_ids(model: Any) -> set[int]:

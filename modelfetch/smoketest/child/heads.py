@@ -5,6 +5,7 @@ Each runs on two different inputs: outputs that are the same for both come from 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from modelfetch.smoketest.prompts import (
     CONTEXT,
     IRRELEVANT,
     MASKED_PROMPT,
+    NEAR_AND_FAR,
     OTHER_CONTEXT,
     QUERY,
     QUESTION,
@@ -60,8 +62,16 @@ def embed(model: Any, tokenizer: Any, request: Request, report: Report) -> None:
             unrelated=cosine(vectors[0], vectors[2]),
             batch_similarity=batch_similarity,
             sentences=(first, second, UNRELATED),
+            nearer=sum(_is_nearer(model, tokenizer, sentences, pooling) for sentences in NEAR_AND_FAR),
+            compared=len(NEAR_AND_FAR),
         )
     )
+
+
+def _is_nearer(model: Any, tokenizer: Any, sentences: Sequence[str], pooling: str) -> bool:
+    """Whether the second sentence is nearer to the first than the third is."""
+    one, same, other = (pooled(model, encode_texts(tokenizer, model, text), pooling)[0] for text in sentences)
+    return cosine(one, same) > cosine(one, other)
 
 
 def encode(model: Any, tokenizer: Any, report: Report) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from modelfetch.model.kind import Kind
+from modelfetch.model.kind import GENERATES, Kind
 from modelfetch.smoketest.child.generation import ids_fit
 from modelfetch.smoketest.child.prompting import spans
 from modelfetch.smoketest.child.report import Report
-from modelfetch.smoketest.observations import Predicted, Started
+from modelfetch.smoketest.observations import Predicted, Restored, Started
 from modelfetch.smoketest.prompts import PARAGRAPH
 from modelfetch.smoketest.request import Request
 
@@ -42,6 +42,8 @@ def predict(model: Any, tokenizer: Any, request: Request, report: Report) -> Non
     excuse = request.exercise.loss_excuse
     if unknown > MAX_UNKNOWN_SHARE:
         excuse = f"{unknown:.0%} of plain English is unknown to its tokenizer"
+    if kind in GENERATES and not unknown and not excuse:
+        report(Restored(PARAGRAPH, tokenizer.decode(ids[0], skip_special_tokens=True)))
     report(Predicted(float(loss), int(logits.shape[-1]), int(targets.numel()), excuse))
 
 

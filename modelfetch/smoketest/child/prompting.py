@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,8 @@ from modelfetch.smoketest.prompts import BASE_PROMPT, CHAT_PROMPT, SPAN_PROMPT
 from modelfetch.smoketest.request import Request
 
 _MARK = "Paris"
+# As templates write them: <|im_start|>, [INST], <start_of_turn>.
+_MARKS = re.compile(r"<\|[\w ]{1,40}\|>|\[/?[A-Z_]{2,20}\]|<(?:start|end)_of_turn>")
 
 
 def prompt_for(request: Request, tokenizer: Any) -> Prompted:
@@ -23,24 +26,56 @@ def prompt_for(request: Request, tokenizer: Any) -> Prompted:
         return Prompted(text, text, chat=False, built_in=request.prompt is None)
     text = request.prompt or CHAT_PROMPT
     rendered, error = _render(tokenizer, template, text)
-    return Prompted(text, rendered, chat=True, built_in=request.prompt is None, template_error=error)
+    return Prompted(
+        text,
+        rendered,
+        chat=True,
+        built_in=request.prompt is None,
+        template_error=error,
+        header=_header(tokenizer, template, text, rendered),
+        # What a user writes may hold any mark.
+        foreign=_foreign(tokenizer, rendered) if rendered and request.prompt is None else (),
+    )
 
 
 def turn_ends(request: Request, tokenizer: Any) -> dict[int, str]:
     """The tokens that end the model's turn: the tokenizer's own, and what the template writes after an answer."""
     ends = {tokenizer.eos_token_id: tokenizer.eos_token} if tokenizer.eos_token_id is not None else {}
     template = find_template(request.folder, tokenizer)
-    if template is None:
-        return ends
-    answered = [{"role": "user", "content": CHAT_PROMPT}, {"role": "assistant", "content": _MARK}]
-    try:
-        rendered = render(tokenizer, template, answered, thinking=False, reply_follows=False)
-    except Exception:
-        # The template was tried before and its error reported then.
+    rendered = _answered(tokenizer, template, CHAT_PROMPT) if template else None
+    if rendered is None:
         return ends
     after = rendered.rpartition(_MARK)[2].lstrip()
     special = {each: token for token, each in tokenizer.get_added_vocab().items() if each in tokenizer.all_special_ids}
     return ends | {token_id: token for token_id, token in special.items() if after.startswith(token)}
+
+
+def _answered(tokenizer: Any, template: str, text: str) -> str | None:
+    """A question with its answer; None where the template fails, which was reported when it was tried first."""
+    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": _MARK}]
+    try:
+        return render(tokenizer, template, messages, thinking=False, reply_follows=False)
+    except Exception:
+        return None
+
+
+def _header(tokenizer: Any, template: str, text: str, rendered: str | None) -> str | None:
+    """What stands before an answer, where the prompt ends as if none were asked for."""
+    answered = _answered(tokenizer, template, text) if rendered else None
+    if not rendered or not answered or not answered.startswith(rendered):
+        return None
+    open_end = render(tokenizer, template, [{"role": "user", "content": text}], thinking=False, reply_follows=False)
+    before = answered.removeprefix(rendered).partition(_MARK)[0].strip()
+    return before if open_end == rendered and before else None
+
+
+def _foreign(tokenizer: Any, rendered: str) -> tuple[str, ...]:
+    """Marks that are no tokens. Some models have them as plain text, but then beside tokens of their own."""
+    known = tokenizer.get_added_vocab()
+    if any(token in rendered for token in known):
+        return ()
+    vocabulary = tokenizer.get_vocab()
+    return tuple(sorted({mark for mark in _MARKS.findall(rendered) if mark not in vocabulary}))
 
 
 def _plain_prompt(kind: Kind, tokenizer: Any) -> str:

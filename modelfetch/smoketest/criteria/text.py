@@ -7,18 +7,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from modelfetch.model.kind import Kind
 from modelfetch.model.placement import Placed
 from modelfetch.model.thinking import HARMONY_CHANNEL
-from modelfetch.smoketest.observations import Generated, Planned, Prompted, TokenIds
+from modelfetch.smoketest.observations import Configured, Generated, Planned, Prompted, Restored, TokenIds
 from modelfetch.smoketest.verdict import Case, Finding, Severity
 
 CHECKS = {
     "token-ids": "The tokenizer makes ids that the model has no embedding for.",
     "template-error": "The chat template cannot be rendered, or leaves out what the user said.",
     "template-missing": "The model is named as one to talk to and has no chat template.",
+    "template-foreign": "The chat template writes marks that the tokenizer does not know: it is another model's.",
+    "template-header": "The chat template does not begin the answer, and the model writes the beginning itself.",
+    "tokenizer-text": "The tokenizer does not give back the text that it was given.",
+    "generation-config": "The model cannot write as its own generation_config.json says.",
     "no-text": "The model wrote nothing, or nothing but special tokens.",
     "repetition": "The model repeats the same few tokens.",
     "broken-characters": "The text has bytes in it that are no characters.",
@@ -29,6 +34,7 @@ CHECKS = {
 REPETITION_TOKENS = 32
 MIN_TOKENS_FOR_REPETITION = 16
 MIN_DISTINCT_SHARE = 0.2
+_WORD = re.compile(r"\w+")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -54,6 +60,13 @@ def template(case: Case) -> Iterator[Finding]:
             {"error": prompted.template_error},
             f"{case.repair}; if the file is whole, report it to the model's authors",
         )
+    if prompted and planned and planned.kind == Kind.CHAT and not prompted.chat:
+        yield Finding(
+            "template-missing",
+            Severity.WARN,
+            "its chat template is empty, or not where the tokenizer looks for it, so it was asked to continue a text",
+            hint=case.repair,
+        )
     if prompted and planned and planned.instruct_name and planned.kind == Kind.BASE:
         yield Finding(
             "template-missing",
@@ -61,6 +74,60 @@ def template(case: Case) -> Iterator[Finding]:
             "it is named as a model to talk to and has no chat template, so it was asked to continue a text",
             hint="modelfetch pull brings chat_template.jinja or tokenizer_config.json if the hub has them",
         )
+
+
+def marks(case: Case) -> Iterator[Finding]:
+    """A model answers for all that, and worse than it could: each message looks to it like a part of the text."""
+    prompted, generated = case.last(Prompted), case.last(Generated)
+    if prompted and prompted.foreign:
+        yield Finding(
+            "template-foreign",
+            Severity.WARN,
+            "the chat template writes marks that the tokenizer does not know, and none that it knows",
+            {"marks": " ".join(prompted.foreign)},
+            f"{case.repair}; the template of another model gives worse answers",
+        )
+    if prompted and generated and prompted.header and generated.text.lstrip().startswith(prompted.header):
+        yield Finding(
+            "template-header",
+            Severity.WARN,
+            "the chat template does not begin the answer, so the model writes the beginning itself",
+            {"written": repr(prompted.header)},
+            f"{case.repair}; the template should write it where add_generation_prompt is true",
+        )
+
+
+def restored(case: Case) -> Iterator[Finding]:
+    """Spaces round marks and capitals are a tokenizer's own affair; words are not."""
+    seen = case.last(Restored)
+    if seen is None or _same_words(seen.text, seen.restored):
+        return
+    yield Finding(
+        "tokenizer-text",
+        Severity.WARN,
+        "the tokenizer does not give back the text that it was given, so what the model writes is garbled",
+        {"given": repr(seen.text[:80]), "got back": repr(seen.restored[:80])},
+        case.repair,
+    )
+
+
+def configured(case: Case) -> Iterator[Finding]:
+    """Outputs that are no numbers cannot be drawn from, whatever the configuration says."""
+    seen, generated = case.last(Configured), case.last(Generated)
+    if seen and seen.error and generated and generated.finite:
+        yield Finding(
+            "generation-config",
+            Severity.WARN,
+            "it writes when it is told how, and fails as its own generation_config.json says",
+            {"error": seen.error},
+            "pass do_sample=False, or mend generation_config.json",
+        )
+
+
+def _same_words(given: str, back: str) -> bool:
+    """Some tokenizers mark a space by a letter, others by a sign, and a broken one leaves it in the text."""
+    spaced = 2 * back.count(" ") > given.count(" ")
+    return spaced and _WORD.findall(given.casefold()) == _WORD.findall(back.casefold())
 
 
 def written(case: Case) -> Iterator[Finding]:
@@ -122,4 +189,4 @@ def determinism(case: Case) -> Iterator[Finding]:
         )
 
 
-CRITERIA = (token_ids, template, written, runs_on, determinism)
+CRITERIA = (token_ids, template, marks, restored, configured, written, runs_on, determinism)
