@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,6 @@ from modelfetch.cli._output import format_bytes, format_duration, print_json, pr
 from modelfetch.errors import SmokeError, UsageError
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from modelfetch.cli._progress import PullProgress
     from modelfetch.cli._progress_json import JsonProgress
     from modelfetch.config import Settings
@@ -178,14 +177,14 @@ def _listener(kind: str, *, quiet: bool, verbose: bool) -> PullProgress | JsonPr
 
 def _smoke(settings: Settings, snapshot: Snapshot, *, as_json: bool) -> tuple[dict[str, Any], bool]:
     """The smoke test's document, and whether it did not fail."""
-    from modelfetch.cli._smoke_report import render
+    from modelfetch.cli._smoke_report import render, show
     from modelfetch.cli._smoke_test import test_model
     from modelfetch.smoketest import SmokeOptions, Verdict
     from modelfetch.store import Store
 
     result = test_model(Store.open(settings.home), snapshot, SmokeOptions())
     if not as_json:
-        click.echo(render(result))
+        show(render(result))
     return result.to_json(), result.verdict is not Verdict.FAIL
 
 
@@ -208,10 +207,24 @@ def _tell(request: Request, pulled: Pulled, faults: Counter[tuple[str, str]]) ->
         parts.append(f"{format_bytes(pulled.bytes_reused)} were here already")
     if report:
         parts += [f"{', '.join(names)} sent wrong bytes of {path}" for path, names in report.wrong_senders.items()]
-    parts += [f"{name}: {what}, {count} times" for (name, what), count in faults.most_common(3)]
+    parts += [f"{name}: {what}, {_times(count)}" for (name, what), count in summed(faults).most_common(3)]
     for note in pulled.late_notes:
         say(f"  {note}")
     say(f"{pulled.manifest.repo}: every byte verified; {'; '.join(parts) or 'nothing to do'}", style="green")
+
+
+def summed(faults: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """The faults of each endpoint by their kind, and with the detail behind it only where that is always the same."""
+    alike: dict[tuple[str, str], Counter[str]] = {}
+    for (name, what), count in faults.items():
+        alike.setdefault((name, what.partition(" (")[0]), Counter())[what] += count
+    return Counter(
+        {(name, next(iter(told)) if len(told) == 1 else kind): told.total() for (name, kind), told in alike.items()}
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _document(pulled: Pulled, request: Request) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 
 import pytest
 
 from modelfetch import cli
+from modelfetch.cli.pull import summed
 from modelfetch.config import load
 from tests.pulling import MIB, REPO, noise
 from tests.simulator import FakeHub, Fault, Status
@@ -80,3 +82,19 @@ def test_a_long_wait_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: py
     with FakeHub({REPO: FILES}, faults=[Fault(Status(429, {"Retry-After": "1"}), "config.json")]) as hub:
         assert pull(hub, monkeypatch) == 0
     assert "config.json: status 429; tried again in 1.0 s" in capsys.readouterr().err
+
+
+def test_the_closing_sentence_sums_up_faults_of_one_kind() -> None:
+    faults = Counter(
+        {
+            ("one", "the body ended early (262144 bytes missing)"): 5,
+            ("one", "the body ended early (1411515 bytes missing)"): 1,
+            ("one", "no connection (127.0.0.1:8791: Connection refused)"): 18,
+            ("other", "the body ended early (7 bytes missing)"): 2,
+        }
+    )
+    assert summed(faults) == {
+        ("one", "the body ended early"): 6,
+        ("one", "no connection (127.0.0.1:8791: Connection refused)"): 18,
+        ("other", "the body ended early (7 bytes missing)"): 2,
+    }
