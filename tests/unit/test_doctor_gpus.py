@@ -136,6 +136,12 @@ def test_the_module_version_is_read_from_either_place(fake: FakeMachine) -> None
     assert read_hardware(fake.machine(), settings).module_version == "580.95.05"
 
 
+def test_a_gpu_of_amds_that_can_compute_is_not_called_none(fake: FakeMachine) -> None:
+    fake.write("dev/kfd")
+    findings = found(fake, "gpus")
+    assert (findings["gpu.other"].severity, set(findings)) == (Severity.INFO, {"gpu.other"})
+
+
 def test_gpus_of_others_and_other_devices_of_nvidia_are_none(fake: FakeMachine) -> None:
     fake.write("sys/bus/pci/devices/0000:00:02.0/vendor", "0x1002\n")
     fake.write("sys/bus/pci/devices/0000:00:02.0/class", "0x030000\n")

@@ -146,6 +146,19 @@ def test_what_others_than_pytorch_built_is_not_judged_by_pytorchs_builds(tmp_pat
     assert not names_of_errors(examined(fake, FAKE_CUDA_CAPABILITY="87"))
 
 
+def test_a_jetson_has_a_gpu_on_no_bus_and_a_driver_with_numbers_of_its_own(tmp_path: Path, compiled: Path) -> None:
+    fake = FakeMachine(tmp_path).with_torch("2.8.0", cuda="12.6")
+    fake.write("proc/device-tree/compatible", "nvidia,p3737-0000\0nvidia,p3701-0000\0nvidia,tegra234\0")
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    findings = examined(fake, FAKE_DRIVER="540.4.0", FAKE_CUDA_API="12060", FAKE_CUDA_CAPABILITY="87", PATH="")
+    assert {finding.severity for finding in findings} <= {Severity.OK, Severity.INFO}
+    assert {"gpus", "cuda", "build"} <= {finding.name for finding in findings}
+    fake.site.joinpath("torch/version.py").write_text("__version__ = '2.8.0+cpu'\ncuda = None\n")
+    primary = conclude(examined(fake, FAKE_CUDA_API="12060", FAKE_CUDA_CAPABILITY="87")).primary
+    assert primary is not None
+    assert (primary.name, primary.fix, "Jetson" in primary.advice) == ("torch.cpu-build", (), True)
+
+
 def test_a_gpu_that_nobody_builds_for_any_more_gets_no_command_and_is_told_so(fake: FakeMachine) -> None:
     primary = conclude(examined(fake, FAKE_CUDA_CAPABILITY="35")).primary
     assert primary is not None

@@ -187,7 +187,8 @@ def check_driver(facts: Facts) -> list[Finding]:
     if fault or not release:
         return [fault] if fault else []
     served = f", which serves CUDA {written(cuda_of(cuda.driver_api))}" if cuda.driver_api else ""
-    if version(release) < (OLDEST_KEPT_BRANCH,):
+    # A Jetson's driver is a part of its system, with numbers of its own.
+    if version(release) < (OLDEST_KEPT_BRANCH,) and not hardware.is_jetson:
         return [
             Finding(
                 "drv.eol",

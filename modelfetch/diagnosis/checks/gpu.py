@@ -55,13 +55,15 @@ def container_fix(hardware: HardwareFacts) -> tuple[str, ...]:
 
 def check_gpus(facts: Facts) -> list[Finding]:
     hardware = facts[HardwareFacts]
+    if not hardware.has_gpu and hardware.has_amd_gpu:
+        return [note("gpu.other", "the GPU is AMD's, of which doctor knows no more than what torch was built for")]
     if not hardware.has_gpu:
         advice = (
             "WSL shows none of Windows: `wsl --update` there, and a current NVIDIA driver." if hardware.in_wsl else ""
         )
         return [note("gpu.none", "no NVIDIA GPU is there, so models run on the CPU", advice=advice)]
     # A GPU on the processor's chip has fewer nodes, and works.
-    fault = None if hardware.in_wsl or facts[CudaFacts].devices else _missing(hardware)
+    fault = None if hardware.in_wsl or hardware.is_jetson or facts[CudaFacts].devices else _missing(hardware)
     if fault:
         return [fault]
     names = [device.name for device in facts[CudaFacts].devices or facts[NvmlFacts].devices]
@@ -247,7 +249,7 @@ CHECKS = (
         "gpu",
         "GPUs on the bus and in /dev, and whether they can be opened",
         (HardwareFacts, CudaFacts, NvmlFacts),
-        ("gpu.none", "gpu.pci-no-driver", "gpu.no-devnodes", "gpu.no-uvm", "gpu.dev-perm"),
+        ("gpu.none", "gpu.other", "gpu.pci-no-driver", "gpu.no-devnodes", "gpu.no-uvm", "gpu.dev-perm"),
         check_gpus,
     ),
     Check(

@@ -135,7 +135,7 @@ def _too_old(release: str, facts: Facts) -> Finding:
     served = f"CUDA {written(known)}" if known else "an older one"
     needed = minimum_driver(torch.cuda_version)
     advice = f"Or a driver of branch {needed[0]} or newer, on the host." if needed else ""
-    if advice and all(DATA_CENTRE.search(device.name) for device in cuda.devices):
+    if advice and cuda.devices and all(DATA_CENTRE.search(device.name) for device in cuda.devices):
         package = "-".join(map(str, ("cuda-compat", *torch.cuda_version[:2])))
         advice += f" Or, as these are data-centre GPUs, NVIDIA's package {package}."
     driver = f"the driver {release}".rstrip()

@@ -29,7 +29,8 @@ class HardwareFacts:
     """`nodes` are the names in /dev that belong to GPUs, `closed_nodes` those that this user may not open.
 
     `runtime` is what runs the container; `module_is_built` says that NVIDIA's kernel module is there for this kernel,
-    loaded or not, and `has_windows_driver` that Windows gives WSL the driver of an NVIDIA GPU.
+    loaded or not, and `has_windows_driver` that Windows gives WSL the driver of an NVIDIA GPU. `is_jetson` is for a GPU
+    on the processor's own chip, which is on no bus; `has_amd_gpu` for one of AMD's that can compute.
     """
 
     gpus: tuple[PciGpu, ...]
@@ -41,11 +42,14 @@ class HardwareFacts:
     runtime: str = "docker"
     module_is_built: bool = False
     has_windows_driver: bool = False
+    is_jetson: bool = False
+    has_amd_gpu: bool = False
 
     @property
     def has_gpu(self) -> bool:
         # A container may be given the fourth GPU alone.
-        return bool(self.gpus) or any(map(_GPU_NODE.fullmatch, self.nodes)) or self.has_windows_driver
+        on_the_bus = bool(self.gpus) or any(map(_GPU_NODE.fullmatch, self.nodes))
+        return on_the_bus or self.has_windows_driver or self.is_jetson
 
 
 def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
@@ -60,6 +64,8 @@ def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
         runtime=_runtime(machine.environment),
         module_is_built=_module_is_built(machine),
         has_windows_driver=_has_windows_driver(machine),
+        is_jetson="nvidia,tegra" in (machine.read("proc/device-tree/compatible") or ""),
+        has_amd_gpu=(machine.root / "dev/kfd").exists(),
     )
 
 
