@@ -5,6 +5,8 @@
 - Damage comes in stretches. Of found pieces that are wrong one after another, as many again are fetched at once, and so
   of the pieces that one source sent, whoever sent those between: a file that is all wrong costs a few steps and not one
   for each piece, and a stretch is at most twice as long as the one before it.
+- Of a piece that several sent, what one of them sent is kept, and the rest comes from anybody but the others. If it is
+  right then, that shows who was wrong; if not, the others are asked again, and what the next one sent is kept.
 - Whoever sent a wrong piece is not asked for the file any more, unless there is nobody else: then everybody, once more.
 - Where that does not help either, it is what is known of the pieces that is wrong: nobody is accused then.
 """
@@ -32,6 +34,8 @@ class Mending:
 
     benched: frozenset[str] = frozenset()
     _senders: dict[int, set[str]] = field(default_factory=dict)
+    _kept: dict[int, set[str]] = field(default_factory=dict)
+    _on_trial: dict[int, frozenset[str]] = field(default_factory=dict)
     _asked_again: set[int] = field(default_factory=set)
     _stretches: dict[str, Span] = field(default_factory=dict)
 
@@ -44,9 +48,32 @@ class Mending:
         """
         if found_bytes(piece, done, senders):
             return Refetch(self._stretch(UNKNOWN, piece, done.without(*senders.values())).spans)
+        acquitted = self._on_trial.pop(piece.start, frozenset()).difference(*self._senders.values())
+        self.benched -= acquitted
+        here = acquitted | frozenset(endpoints)
+        parts = {name: part for name, spans in senders.items() if (part := spans.common(piece))}
+        return self._keep_one(piece, parts, here) or self._blame_all(piece, parts, senders, here)
+
+    def _keep_one(self, piece: Span, parts: Mapping[str, SpanSet], here: frozenset[str]) -> Refetch | None:
+        """Replace what all but one sent of `piece`; None when it is one who sent it, or each was kept already."""
+        kept = self._kept.setdefault(piece.start, set())
+        candidates = [name for name in sorted(parts.keys() - kept - self.benched) if here - (parts.keys() - {name})]
+        if len(parts) < 2 or not candidates:
+            return None
+        one = max(candidates, key=lambda name: len(parts[name]))
+        others = frozenset(parts.keys() - {one})
+        kept.add(one)
+        self._on_trial[piece.start] = others
+        self.benched |= others
+        return Refetch(SpanSet([piece]).without(parts[one]).spans, others)
+
+    def _blame_all(
+        self, piece: Span, parts: Mapping[str, SpanSet], senders: Mapping[str, SpanSet], here: frozenset[str]
+    ) -> Refetch | None:
+        """Replace all of `piece`; None when nobody helped."""
         blamed = self._senders.setdefault(piece.start, set())
-        blamed |= {name for name, spans in senders.items() if spans.common(piece)}
-        if set(endpoints) - blamed:
+        blamed.update(parts)
+        if here - blamed:
             self.benched |= blamed
             if len(blamed) == 1:
                 (name,) = blamed
@@ -55,7 +82,7 @@ class Mending:
             self._asked_again.add(piece.start)
             self.benched = frozenset()
         else:
-            self.benched, self._senders = frozenset(), {}
+            self.benched, self._senders, self._on_trial = frozenset(), {}, {}
             return None
         return Refetch((piece,), frozenset(blamed))
 
@@ -70,8 +97,9 @@ class Mending:
 
     @property
     def wrong_senders(self) -> tuple[str, ...]:
-        """Who alone sent a piece that was wrong."""
-        alone = (next(iter(names)) for names in self._senders.values() if len(names) == 1)
+        """Who alone sent a piece that was wrong, or those bytes of one that made it right when they were replaced."""
+        accused = (*self._senders.values(), *self._on_trial.values())
+        alone = (next(iter(names)) for names in accused if len(names) == 1)
         return tuple(dict.fromkeys(alone))
 
 

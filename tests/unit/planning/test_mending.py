@@ -73,11 +73,35 @@ def test_of_what_one_source_sent_wrong_one_after_another_as_many_again_are_fetch
             senders["b"].add(span)
 
 
-def test_two_who_sent_a_wrong_piece_together_are_both_left_out_and_neither_is_accused() -> None:
+def test_of_a_piece_that_two_sent_the_larger_part_is_kept_and_that_shows_who_was_wrong() -> None:
     mending = Mending()
-    senders = {"a": spans((0, 5)), "b": spans((5, 100))}
-    assert mending.next(Span(0, 10), ALL, senders, {"a", "b", "c"}) == Refetch((Span(0, 10),), frozenset({"a", "b"}))
-    assert mending.wrong_senders == ()
+    senders = {"a": spans((0, 4)), "b": spans((4, 100))}
+    assert mending.next(Span(0, 10), ALL, senders, {"a", "b"}) == Refetch((Span(0, 4),), frozenset({"a"}))
+    assert mending.benched == {"a"}
+    assert mending.wrong_senders == ("a",)
+
+
+def test_where_that_does_not_help_the_other_is_asked_again_and_it_was_the_one_who_was_kept() -> None:
+    mending, piece = Mending(), Span(0, 10)
+    mending.next(piece, ALL, {"a": spans((0, 4)), "b": spans((4, 100))}, {"a", "b"})
+    refetch = mending.next(piece, ALL, {"a": SpanSet(), "b": spans((0, 100))}, {"b"})
+    assert refetch == Refetch((piece,), frozenset({"b"}))
+    assert mending.benched == {"b"}
+    assert mending.wrong_senders == ("b",)
+
+
+def test_of_a_piece_that_several_sent_one_after_another_is_kept_and_then_all_are_replaced() -> None:
+    mending, piece = Mending(), Span(0, 10)
+    everybody = {"a", "b", "c"}
+    first = mending.next(piece, ALL, {"a": spans((0, 3)), "b": spans((3, 6)), "c": spans((6, 10))}, everybody)
+    assert first == Refetch((Span(0, 6),), frozenset({"a", "b"}))
+    assert mending.wrong_senders == (), "one of two, and nobody knows which"
+    second = mending.next(piece, ALL, {"c": spans((0, 10))}, {"c"})
+    assert second == Refetch((piece,), frozenset({"c"}))
+    third = mending.next(piece, ALL, {"a": spans((0, 5)), "b": spans((5, 10))}, {"a", "b"})
+    assert third == Refetch((Span(5, 10),), frozenset({"b"}))
+    assert mending.benched == {"b", "c"}
+    assert set(mending.wrong_senders) == {"b", "c"}
 
 
 def test_when_nobody_is_left_everybody_is_asked_once_more_and_then_the_list_is_wrong() -> None:
@@ -144,6 +168,39 @@ def test_one_honest_source_mends_it_and_no_right_piece_is_fetched_but_beside_a_w
     if not any(lies.values()):
         damaged = {byte // PIECE for byte in found_wrong - missing}
         assert fetched <= 2 * PIECE * len(damaged)
+
+
+@given(
+    lies=st.sets(st.integers(0, PIECE * COUNT - 1), min_size=1),
+    by_liar=st.sets(st.integers(0, PIECE * COUNT - 1)),
+    chance=st.randoms(use_true_random=False),
+)
+def test_of_two_sources_the_one_that_lied_is_named_whoever_sent_which_bytes_of_a_piece(
+    lies: set[int], by_liar: set[int], chance: random.Random
+) -> None:
+    size, mending = PIECE * COUNT, Mending()
+    sent = {"liar": SpanSet(Span(byte, byte + 1) for byte in by_liar), "honest": SpanSet()}
+    sent["honest"] = sent["liar"].gaps(Span(0, size))
+    wrong, position, fetched = lies & by_liar, 0, 0
+    wrong_pieces = {byte // PIECE for byte in wrong}
+    while position < size:
+        piece = Span(position, position + PIECE)
+        if not wrong & set(range(piece.start, piece.stop)):
+            position += PIECE
+            continue
+        here = {"liar", "honest"} - mending.benched
+        refetch = mending.next(piece, SpanSet([Span(0, size)]), sent, here)
+        assert refetch
+        for byte in (byte for span in refetch.spans for byte in range(span.start, span.stop)):
+            sender = chance.choice(sorted({"liar", "honest"} - mending.benched))
+            fetched += 1
+            for name, spans_of in sent.items():
+                (spans_of.add if name == sender else spans_of.discard)(Span(byte, byte + 1))
+            wrong.discard(byte)
+            wrong |= {byte} & lies if sender == "liar" else set()
+    assert mending.wrong_senders == (("liar",) if wrong_pieces else ())
+    assert mending.benched == ({"liar"} if wrong_pieces else set())
+    assert fetched <= 4 * PIECE * len(wrong_pieces)
 
 
 @pytest.mark.parametrize("liar_sent", [SpanSet(), SpanSet([Span(0, 10_000)])], ids=["found", "sent"])
