@@ -78,14 +78,15 @@ def wrapped(text: str, columns: int) -> list[str]:
 def folded(line: str, columns: int) -> list[str]:
     """`line` broken between words; a word that has more columns than there are, such as a path, stays whole.
 
-    What stands behind two spaces or more is a column of a table, and stays in it where there is room for words.
+    What stands behind two spaces or more is a column of a table, and stays in it where there is room for words; so does
+    what is indented.
     """
-    name = _FIRST_COLUMN.match(line)
-    indent = width(name.group()) if name else 0
-    if name is None or columns - indent < _MIN_COLUMN:
-        return _filled(line.split(" "), columns)
-    first, *rest = _filled(line[name.end() :].split(" "), columns - indent)
-    return [name.group() + first, *(" " * indent + more for more in rest)]
+    column = _FIRST_COLUMN.match(line)
+    head = column.group() if column else ""
+    if not head or columns - width(head) < _MIN_COLUMN:
+        head = " " * (len(line) - len(line.lstrip(" ")))
+    first, *rest = _filled(line[len(head) :].split(" "), columns - width(head))
+    return [head + first, *(" " * width(head) + more for more in rest)]
 
 
 def _filled(words: Sequence[str], columns: int) -> list[str]:

@@ -5,17 +5,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from modelfetch.cli._cells import folded
 from modelfetch.cli._output import format_bytes, format_duration, printable
+from modelfetch.cli._waiting import line_columns
 from modelfetch.redact import redact
 
 if TYPE_CHECKING:
     from modelfetch.model.placement import DoesNotFit, Placed
     from modelfetch.smoketest import Finding, Fit, SmokeResult, Subject
     from modelfetch.smoketest.result import Facts, Spoken
+
+
+def show(report: str) -> None:
+    """Print a report; on a terminal its lines are broken between words, but no command that is to be copied is."""
+    if sys.stdout.isatty():
+        columns = line_columns()
+        lines = report.split("\n")
+        report = "\n".join(part for line in lines for part in ([line] if _is_command(line) else folded(line, columns)))
+    click.echo(report)
+
+
+def _is_command(line: str) -> bool:
+    return line.lstrip().startswith("do: ")
 
 
 def render(result: SmokeResult) -> str:

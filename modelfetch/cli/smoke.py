@@ -107,7 +107,7 @@ def _test(
     store: Store, models: list[Snapshot | Path], options: SmokeOptions, *, skip_unchanged: bool, as_json: bool
 ) -> tuple[list[SmokeResult], list[Snapshot]]:
     """The results, and the snapshots that were not run again; each is printed when it is there."""
-    from modelfetch.cli._smoke_report import render, render_kept
+    from modelfetch.cli._smoke_report import render, render_kept, show
     from modelfetch.cli._smoke_test import holds_still, test_model
 
     results: list[SmokeResult] = []
@@ -116,11 +116,11 @@ def _test(
         if skip_unchanged and not isinstance(model, Path) and model.smoke and holds_still(store, model, options):
             unchanged.append(model)
             if not as_json:
-                click.echo(render_kept(model.name, model.smoke))
+                show(render_kept(model.name, model.smoke))
             continue
         results.append(test_model(store, model, options))
         if not as_json:
-            click.echo(render(results[-1]))
+            show(render(results[-1]))
     return results, unchanged
 
 
@@ -145,14 +145,14 @@ def _verdict(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _plan(models: list[Snapshot | Path], options: SmokeOptions, *, as_json: bool) -> int:
-    from modelfetch.cli._smoke_report import render_fit
+    from modelfetch.cli._smoke_report import render_fit, show
     from modelfetch.smoketest import fit
 
     fits = []
     for model in models:
         fits.append(fit(model, options))
         if not as_json:
-            click.echo(render_fit(fits[-1]))
+            show(render_fit(fits[-1]))
     too_large = any(each.fits is False for each in fits)
     if as_json:
         print_json({"ok": not too_large, "plans": [each.to_json() for each in fits]})

@@ -82,3 +82,4 @@ def test_a_column_stays_a_column_where_there_is_room_for_words() -> None:
         "                 /set temperature 0.7",
     ]
     assert folded("/set NAME  set a parameter", 20) == ["/set NAME  set a", "parameter"]
+    assert folded("   what is indented stays so", 20) == ["   what is indented", "   stays so"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelfetch.cli import run
-from modelfetch.cli._smoke_report import render, render_fit
+from modelfetch.cli._smoke_report import render, render_fit, show
 from modelfetch.cli._smoke_test import end_of
 from modelfetch.config import load
 from modelfetch.model.placement import BEFORE_LOADING, DoesNotFit, Need, Placed
@@ -167,6 +167,24 @@ def test_a_report_begins_with_the_verdict_and_parts_thinking_from_the_answer() -
     read = "reads the prompt's 42 tokens at 210 tokens/s"
     assert f"  speed     first token after 0.20 s, {read}, writes 17.5 tokens/s" in lines
     assert "  loaded    in 0.5 s, 134.5 M parameters (LlamaForCausalLM, sdpa attention)" in lines
+
+
+def test_on_a_terminal_lines_are_broken_between_words_and_commands_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = (
+        "  device    CPU: this torch was built without CUDA\n       do: modelfetch verify owner/name --deep --repair"
+    )
+    show(report)
+    assert capsys.readouterr().out == f"{report}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "41")
+    show(report)
+    assert capsys.readouterr().out.splitlines() == [
+        "  device    CPU: this torch was built",
+        "            without CUDA",
+        "       do: modelfetch verify owner/name --deep --repair",
+    ]
 
 
 def test_thinking_that_was_cut_off_is_no_empty_answer() -> None:
