@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,32 @@ def test_a_gpu_that_nobody_builds_for_any_more_gets_no_command_and_is_told_so(fa
     of_jetson = conclude(examined(fake, FAKE_CUDA_CAPABILITY="87")).primary
     assert of_jetson is not None
     assert "Jetson" in of_jetson.advice
+
+
+@pytest.mark.parametrize(
+    ("environment", "limit"),
+    [
+        ({}, ""),
+        ({"FAKE_CUDA_API": "12040"}, ' "cuda-version<13"'),
+        ({"FAKE_CUDA_CAPABILITY": "61"}, ' "cuda-version<13"'),
+    ],
+)
+def test_a_torch_of_condas_is_installed_by_conda(
+    tmp_path: Path, compiled: Path, environment: dict[str, str], limit: str
+) -> None:
+    fake = FakeMachine(tmp_path).with_gpu().with_torch("2.8.0", cuda=None)
+    shutil.copytree(compiled, fake.libraries, dirs_exist_ok=True)
+    prefix = tmp_path / "conda"
+    (prefix / "conda-meta").mkdir(parents=True)
+    (prefix / "conda-meta/pytorch-2.8.0-cpu_generic_py311_0.json").touch()
+    machine = fake.machine(**environment)
+    machine = replace(machine, interpreter=replace(machine.interpreter, prefix=prefix))
+    primary = conclude(doctor(names=GROUPS, offline=True, machine=machine)).primary
+    assert primary is not None
+    assert (primary.name, primary.fix) == (
+        "torch.cpu-build",
+        (f'conda install -p "{prefix}" -c conda-forge pytorch-gpu{limit}',),
+    )
 
 
 def test_what_is_made_for_one_torch_is_installed_again_with_it(fake: FakeMachine) -> None:

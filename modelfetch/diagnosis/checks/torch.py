@@ -43,6 +43,10 @@ _SLOWEST_LINK = 3.0e9
 _BUILT_FOR_ONE_TORCH = ("torchvision", "torchaudio")
 _REINSTALL = "--force-reinstall"
 
+# The CUDA that conda installs unless it is told otherwise, and the first capability that it still compiles for.
+_LATEST_CUDA = 13
+_OLDEST_OF_LATEST_CUDA = 75
+
 _HINTS = {
     "undefined symbol": "Its parts are of different builds.",
     "libcudnn": "A package of CUDA libraries is missing or of another version.",
@@ -101,10 +105,22 @@ def _wrong_build(name: str, title: str, facts: Facts) -> Finding:
 def _torches(facts: Facts) -> tuple[str, ...]:
     cuda = facts[CudaFacts]
     devices = [device.capability for device in cuda.devices]
+    if "torch" in facts[PackageFacts].of_conda:
+        return (_from_conda(facts, devices),)
     torches = installable(version(driver_release(facts)), cuda.driver_api, devices, facts[Machine].architecture)
     # Each of these is made for one torch: left behind, they cannot be imported beside the new one.
     beside = " ".join(name for name in _BUILT_FOR_ONE_TORCH if name in facts[PackageFacts].versions)
     return tuple(line.replace(_REINSTALL, f"{_REINSTALL} {beside}") if beside else line for line in torches)
+
+
+def _from_conda(facts: Facts, devices: Iterable[int]) -> str:
+    """The command for a torch that conda installed: pip's would leave halves of both behind."""
+    driver_api = facts[CudaFacts].driver_api
+    is_limited = (driver_api and cuda_of(driver_api)[0] < _LATEST_CUDA) or any(
+        device < _OLDEST_OF_LATEST_CUDA for device in devices
+    )
+    limit = f' "cuda-version<{_LATEST_CUDA}"' if is_limited else ""
+    return f'conda install -p "{facts[Machine].interpreter.prefix}" -c conda-forge pytorch-gpu{limit}'
 
 
 def _advice_of(devices: Iterable[CudaDevice]) -> str:

@@ -45,7 +45,8 @@ class PackageFacts:
 
     `requirements` are those of the watched packages, as written in their metadata; `optional` what transformers wants
     of packages that it uses where they are there; `uncompiled` the packages without byte code, with whether it could be
-    written beside them; `conda` the versions of those that conda installed and something else replaced.
+    written beside them; `conda` the versions of those that conda installed and something else replaced, `of_conda` the
+    names of those that are still conda's.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class PackageFacts:
     optional: tuple[str, ...] = ()
     uncompiled: Mapping[str, bool] = field(default_factory=dict)
     conda: Mapping[str, str] = field(default_factory=dict)
+    of_conda: frozenset[str] = frozenset()
 
 
 def read_packages(machine: Machine, _settings: Settings) -> PackageFacts:
@@ -69,8 +71,16 @@ def read_packages(machine: Machine, _settings: Settings) -> PackageFacts:
                 duplicates[name] = tuple(_version_of(each) for each in found)
             if name in WATCHED or name in _ONLY_EXTRAS:
                 requirements[name] = tuple(Distribution.at(found[0]).requires or ())
+    of_conda = {name: release for name, release in _of_conda(machine).items() if name in versions}
+    replaced = {name: each for name, each in of_conda.items() if each != versions[name].partition("+")[0]}
     return PackageFacts(
-        versions, duplicates, requirements, _optional(machine), _uncompiled(machine), _replaced(machine, versions)
+        versions,
+        duplicates,
+        requirements,
+        _optional(machine),
+        _uncompiled(machine),
+        replaced,
+        frozenset(of_conda.keys() - replaced.keys()),
     )
 
 
@@ -107,15 +117,13 @@ def _file_of(machine: Machine, package: str, name: str) -> Path:
     return next(found, Path(os.devnull))
 
 
-def _replaced(machine: Machine, versions: Mapping[str, str]) -> dict[str, str]:
-    """What conda says is here in one version, and what is here in another."""
-    replaced = {}
+def _of_conda(machine: Machine) -> dict[str, str]:
+    """What conda says is here, and in which version."""
+    installed = {}
     for entry in sorted((machine.interpreter.prefix / "conda-meta").glob("*.json")):
         name, _, release = entry.stem.rpartition("-")[0].rpartition("-")
-        name = {"pytorch": "torch"}.get(name, name).replace("_", "-")
-        if name in WATCHED and name in versions and release != versions[name].partition("+")[0]:
-            replaced[name] = release
-    return replaced
+        installed[{"pytorch": "torch"}.get(name, name).replace("_", "-")] = release
+    return {name: release for name, release in installed.items() if name in WATCHED}
 
 
 def _uncompiled(machine: Machine) -> dict[str, bool]:
