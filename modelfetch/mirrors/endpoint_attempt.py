@@ -18,6 +18,7 @@ from modelfetch.http.client import is_page, status_fault
 from modelfetch.hubs import hub
 from modelfetch.hubs.base import EndpointClient
 from modelfetch.manifest import Entry, Manifest
+from modelfetch.mirrors.comparing import Beginning
 from modelfetch.mirrors.trial import SMALL_BYTES, Trial, large_entry, small_entry
 from modelfetch.mirrors.trying import Attempt
 from modelfetch.planning.retry import Fault, FaultError, Kind, may_pass
@@ -44,13 +45,14 @@ class _Watched(EndpointClient):
 
 
 class EndpointAttempt(Attempt[Trial]):
-    """Tries an endpoint with a sample."""
+    """Tries an endpoint with a sample; `beginning` is what it sent of a large file, None until then."""
 
     def __init__(self, endpoint: Endpoint, sample: Sample, network: Network, limit_s: float) -> None:
         super().__init__(Trial(endpoint), network, limit_s)
         self._sample = sample
         self._client = Client(network, stall_s=2 * limit_s)
         self._hub = hub(endpoint.hub)
+        self.beginning: Beginning | None = None
 
     def run(self) -> None:
         with self._client:
@@ -135,6 +137,9 @@ class EndpointAttempt(Attempt[Trial]):
             content = self._measure(response, wanted)
         finally:
             response.close()
+        if entry.digests:
+            trusted = self.trial.endpoint.sends_token
+            self.beginning = Beginning(entry.path, entry.digests.strongest, content, trusted)
         if self.trial.ranges:
             self._check_range(manifest, entry, content)
 

@@ -16,6 +16,7 @@ from modelfetch.config import Endpoint, Sample, Settings
 from modelfetch.errors import NoSourceError, UsageError
 from modelfetch.experience import Place
 from modelfetch.http import Network
+from modelfetch.mirrors.comparing import compare
 from modelfetch.mirrors.endpoint_attempt import EndpointAttempt
 from modelfetch.mirrors.index_attempt import IndexAttempt
 from modelfetch.mirrors.trial import IndexTrial, Trial, behind
@@ -87,12 +88,22 @@ def try_endpoints(settings: Settings, *, repo: str | None = None, limit_s: float
         for endpoint in settings.endpoints
         if (sample := samples[endpoint.name])
     }
-    done = try_all(attempts, limit_s)
+    done = _compared(try_all(attempts, limit_s), attempts)
     none = "no sample is known for this hub: --repo OWNER/NAME names one"
     trials = tuple(done.get(endpoint.name, Trial(endpoint, note=none)) for endpoint in settings.endpoints)
     scores = _scored(settings, {trial.endpoint: trial.tried(began) for trial in done.values()}, settings.endpoints)
     order = ranked(tuple(scores), scores)
     return Tested(trials, scores, order, reason(order, scores))
+
+
+def _compared(trials: Mapping[str, Trial], attempts: Mapping[str, EndpointAttempt]) -> dict[str, Trial]:
+    """The trials, and who of them sends other bytes than another one."""
+    beginnings = {name: attempt.beginning for name, attempt in attempts.items() if attempt.beginning}
+    compared = dict(trials)
+    for name, verdict in compare(beginnings).items():
+        trial = compared[name]
+        compared[name] = replace(trial, problem=verdict.text) if verdict.is_wrong else replace(trial, note=verdict.text)
+    return compared
 
 
 def try_indexes(settings: Settings, *, limit_s: float = LIMIT_S) -> TestedIndexes:

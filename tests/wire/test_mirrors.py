@@ -369,3 +369,17 @@ def test_a_row_fits_in_80_columns_and_another_host_is_told_below(
         assert max(len(heading), len(row)) <= 80
         assert host == "a-very-long-name-for-an-endpoint: bytes come from localhost"
         assert why.startswith("a-very-long-name-for-an-endpoint begins: ")
+
+
+def test_a_mirror_that_lies_in_a_byte_of_a_large_file_is_found_out_by_the_hub(tmp_path: Path) -> None:
+    # Each time the same byte, so that it does not contradict itself.
+    changed = bytes([WEIGHTS[0] ^ 1, *WEIGHTS[1:]])
+    with FakeHub({REPO: FILES}) as hub, FakeHub({REPO: FILES}) as mirror, FakeHub({REPO: {LARGE: changed}}) as lies:
+        there = f"{lies.url}/{REPO}/resolve/main/model.safetensors"
+        mirror.set_faults(Fault(RedirectTo(there), LARGE, times=ENDLESS))
+        asked = given(tmp_path, hub, mirror)
+        own, other = asked.endpoints
+        asked = replace(asked, endpoints=(own, replace(other, sends_token=False)))
+        tested = try_endpoints(asked, limit_s=LIMIT_S)
+    assert [trial.problem for trial in tested.trials] == [None, "other bytes of model.safetensors than hub0 sends"]
+    assert tested.scores["hub1"].standing is Standing.TROUBLED
