@@ -203,6 +203,16 @@ def test_what_is_made_for_one_torch_is_installed_again_with_it(fake: FakeMachine
     assert primary.fix[0].startswith('python -m pip install --force-reinstall torchvision "torch==2.14.*"')
 
 
+def test_a_compatibility_library_that_works_is_information(fake: FakeMachine, compiled: Path) -> None:
+    compat = fake.root / "usr/local/cuda/compat"
+    compat.mkdir(parents=True)
+    shutil.copy(compiled / "libcuda.so.1", compat)
+    (finding,) = [
+        each for each in examined(fake, LD_LIBRARY_PATH=f"{compat}:{fake.libraries}") if each.name == "drv.compat-lib"
+    ]
+    assert (finding.severity, finding.title.startswith("CUDA 13.0 comes from NVIDIA's")) == (Severity.INFO, True)
+
+
 @pytest.mark.parametrize(("folder", "code"), [("compat", "803"), ("compat", "804"), ("stubs", "34")])
 def test_a_libcuda_from_elsewhere_is_the_cause_and_only_its_folder_leaves_the_path(
     fake: FakeMachine, compiled: Path, folder: str, code: str

@@ -55,11 +55,18 @@ def check_cuda(facts: Facts) -> list[Finding]:
         return [_not_of_windows(cuda)]
     if cuda.init_code == 0:
         title = f"the CUDA driver starts and shows {len(cuda.devices)} GPU{'' if len(cuda.devices) == 1 else 's'}"
-        return [well("cuda", title, library=cuda.library, driver_api=cuda.driver_api)]
+        found = [well("cuda", title, library=cuda.library, driver_api=cuda.driver_api)]
+        return [*found, _compatible(cuda)] if "/compat/" in (cuda.library or "") else found
     if not hardware.has_gpu:
         return []
     foreign = _foreign_library(cuda, facts[Machine].environment.get("LD_LIBRARY_PATH", ""))
     return [foreign or _not_starting(cuda, driver_release(facts))]
+
+
+def _compatible(cuda: CudaFacts) -> Finding:
+    served = f"CUDA {written(cuda_of(cuda.driver_api))}" if cuda.driver_api else "its CUDA"
+    title = f"{served} comes from NVIDIA's compatibility package (`{cuda.library}`), not from the driver"
+    return note("drv.compat-lib", title, advice="Take it off the loader's path when the driver is renewed.")
 
 
 def _not_starting(cuda: CudaFacts, release: str) -> Finding:
