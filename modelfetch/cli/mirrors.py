@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelfetch import reference
+from modelfetch.cli._cells import table
 from modelfetch.cli._output import print_json, say
 from modelfetch.config import Endpoint, Index, Settings, load, with_endpoints
+from modelfetch.config.load import BUILT_IN
 from modelfetch.errors import NoSourceError
 from modelfetch.units import format_ago
 
@@ -45,7 +47,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
 @command.command(name="list", epilog="Example:  modelfetch mirrors list")
 @_json_option
 def list_command(*, as_json: bool) -> None:
-    """List the endpoints: name, dialect, address, whether it gets your token, where the entry is from, how fast it was.
+    """List the endpoints: name, dialect, address, whether it gets your token, how fast it was, where yours are from.
 
     How fast an endpoint was on this network is from `modelfetch mirrors test` and from pulls. Nothing is sent.
     """
@@ -128,20 +130,14 @@ def _list(*, as_json: bool) -> None:
         )
         return
     rows = [
-        (
-            endpoint.name,
-            endpoint.hub,
-            endpoint.url,
-            endpoint.region,
-            "gets the token" if endpoint.sends_token else "no token",
-            settings.origins.get(f"endpoints.{endpoint.name}", "default"),
-            _score_text(scores[endpoint.name]),
-        )
+        (endpoint.name, endpoint.hub, endpoint.url, "gets the token" if endpoint.sends_token else "no token")
         for endpoint in settings.endpoints
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    for row in rows:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    for endpoint, line in zip(settings.endpoints, table(rows, indent=0) if rows else (), strict=True):
+        click.echo(line)
+        origin = settings.origins.get(f"endpoints.{endpoint.name}", "default")
+        told = [_score_text(scores[endpoint.name]), *([] if origin == BUILT_IN else [f"from {origin}"])]
+        click.echo("\n".join(f"  {text}" for text in told))
 
 
 def _scores(settings: Settings) -> dict[str, Score]:

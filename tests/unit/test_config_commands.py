@@ -98,9 +98,19 @@ def test_mirrors_lists_the_endpoints_with_or_without_the_word_list(
 def test_mirrors_says_of_an_endpoint_that_was_never_tried_from_here_that_it_was_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert {line.partition("built-in  ")[2] for line in output(["mirrors"], capsys).splitlines()} == {
-        "not tried from here"
-    }
+    lines = output(["mirrors"], capsys).splitlines()
+    assert [line.split()[0] for line in lines[::2]] == ["huggingface", "hf-mirror", "modelscope", "modelscope-ai"]
+    assert set(lines[1::2]) == {"  not tried from here"}
+    assert max(map(len, lines)) <= 80
+
+
+def test_mirrors_says_where_an_entry_of_ones_own_is_from(
+    own_environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = own_environment / ".config" / "modelfetch" / "mirrors.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("version: 1\nendpoints:\n  lab:\n    hub: huggingface\n    url: https://lab.example\n")
+    assert output(["mirrors"], capsys).splitlines()[-1] == f"  from {file}:3"
 
 
 def test_a_broken_mirrors_yaml_ends_with_status_3_and_names_the_place(
