@@ -2,7 +2,7 @@
 
 - It needs no network and no script, and its policy allows neither.
 - Every text from outside is escaped: a model may be named, or write, whatever it likes.
-- It names no token, no user, no home folder, and of a model's folder only its own name.
+- It names no token, no user, neither home nor store, and of a model's folder only its own name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -33,15 +33,20 @@ _ORDER = ("FAIL", "WARN", "SKIP", "PASS")
 
 @dataclass(frozen=True)
 class Author:
-    """Who must not be named: the home folder and the user's name, and the version that made the page."""
+    """What must not be named: the user, and folders, each with what it is called instead; and the version that made
+    the page.
+    """
 
-    home: str
+    places: Mapping[str, str]
     user: str
     version: str
 
     def hide(self, text: str) -> str:
-        """`text` without secrets, home folder and user name."""
-        text = redact(text).replace(self.home, "~") if len(self.home) > 1 else redact(text)
+        """`text` without secrets, these folders and the user's name."""
+        text = redact(text)
+        for place in sorted(self.places, key=len, reverse=True):
+            if len(place) > 1:
+                text = text.replace(place, self.places[place])
         if len(self.user) < _MIN_NAME or self.user == "root":
             return text
         return re.sub(rf"(?<![\w-]){re.escape(self.user)}(?![\w-])", "USER", text)
@@ -51,16 +56,16 @@ def render_page(
     results: Sequence[SmokeResult], unchanged: Mapping[str, Mapping[str, Any]], made_at: datetime, author: Author
 ) -> str:
     """The whole page. `unchanged` are kept results that were not run again, by the model's name."""
-    return "\n".join(_Page(author, results).lines(results, unchanged, made_at)) + "\n"
+    folders = {result.subject.folder.rstrip("/") for result in results}
+    author = replace(author, places={**author.places, **{folder: folder.rpartition("/")[2] for folder in folders}})
+    return "\n".join(_Page(author).lines(results, unchanged, made_at)) + "\n"
 
 
 class _Page:
     """Writes with one author's names hidden."""
 
-    def __init__(self, author: Author, results: Sequence[SmokeResult]) -> None:
+    def __init__(self, author: Author) -> None:
         self._author = author
-        folders = {result.subject.folder.rstrip("/") for result in results} - {""}
-        self._folders = sorted(folders, key=len, reverse=True)
 
     def lines(
         self, results: Sequence[SmokeResult], unchanged: Mapping[str, Mapping[str, Any]], made_at: datetime
@@ -82,8 +87,6 @@ class _Page:
         yield "</main>\n</body>\n</html>"
 
     def _text(self, text: str) -> str:
-        for folder in self._folders:
-            text = text.replace(folder, folder.rpartition("/")[2])
         return escape(printable(self._author.hide(text)))
 
     def _title(self, results: Sequence[SmokeResult]) -> str:

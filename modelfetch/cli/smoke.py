@@ -94,7 +94,7 @@ def command(  # noqa: PLR0913 - the options that are not fields of a test
         return _plan(found, options, as_json=as_json)
     results, unchanged = _test(store, found, options, skip_unchanged=every and not force, as_json=as_json)
     if report:
-        _write_report(report, results, unchanged)
+        _write_report(report, store, results, unchanged)
     failed = any(result.verdict is Verdict.FAIL for result in results)
     if as_json:
         names = [{"model": snapshot.manifest.repo, "commit": snapshot.manifest.commit} for snapshot in unchanged]
@@ -124,13 +124,17 @@ def _test(
     return results, unchanged
 
 
-def _write_report(path: Path, results: list[SmokeResult], unchanged: list[Snapshot]) -> None:
+def _write_report(path: Path, store: Store, results: list[SmokeResult], unchanged: list[Snapshot]) -> None:
     from modelfetch import __version__
     from modelfetch.cli._smoke_page import Author, render_page
 
     # A container may run as somebody who has no name.
     user = os.environ.get("USER") or os.environ.get("USERNAME") or Path.home().name
-    author = Author(str(Path.home()), user, __version__)
+    # Errors of a child name a folder by what its links lead to.
+    folders = [Path(result.subject.folder).resolve() for result in results]
+    places = {str(folder): folder.name for folder in folders}
+    places |= {str(Path.cwd()): ".", str(Path.home()): "~", str(store.home): "STORE"}
+    author = Author(places, user, __version__)
     page = render_page(results, {each.name: each.smoke or {} for each in unchanged}, datetime.now(UTC), author)
     try:
         path.write_text(page, encoding="utf-8")

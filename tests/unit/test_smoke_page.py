@@ -20,7 +20,7 @@ from modelfetch.smoketest import SmokeResult, Subject, Verdict
 from modelfetch.smoketest.result import make_result
 from tests.unit.test_smoke_verdict import CHAT, FAULTS, GENERATED, PLACED, PREDICTED, SUBJECT, instead
 
-AUTHOR = Author("/home/somebody", "somebody", "1.0")
+AUTHOR = Author({"/home/somebody": "~", "/home/somebody/work": "."}, "somebody", "1.0")
 MADE_AT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[2J"
 KNOWN_TAGS = {
@@ -122,10 +122,12 @@ def test_the_policy_lets_nothing_in_but_its_own_style() -> None:
 
 
 def test_no_secret_home_or_user_is_named() -> None:
-    log = "File /home/somebody/venv/x.py\nhf_abcdefghijklmnopqrstuvwxyz012345\n/data/somebody/cache"
+    files = "File /home/somebody/venv/x.py\nFile /home/somebody/work/y.py\n/data/somebody/cache"
+    log = f"{files}\nhf_abcdefghijklmnopqrstuvwxyz012345"
     crashed = make_result(SUBJECT, (*CHAT[:5], replace(CHAT[-1], exit_status=3, log=log)))  # type: ignore[arg-type]  # the end
     shown = page(crashed)
     assert "~/venv/x.py" in shown
+    assert "File ./y.py" in shown, "the longest name first"
     assert "/data/USER/cache" in shown
     assert "somebody" not in shown
     assert "hf_abc" not in shown
