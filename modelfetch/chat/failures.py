@@ -37,7 +37,7 @@ def reported(failure: Raised | DoesNotFit | NoDevice, name: str) -> SmokeError:
     """What the child said was wrong."""
     match failure:
         case NoDevice():
-            return SmokeError(f"`{failure.device}` cannot be used: {failure.reason}", hint="modelfetch doctor")
+            return SmokeError(f"`{failure.device}` cannot be used: {failure.reason}", hint=failure.hint)
         case DoesNotFit() if failure.phase == WRITING:
             return SmokeError(
                 f"memory ran out on `{failure.device}` while `{name}` was writing",

@@ -19,6 +19,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 # The phase of a shortage that was found out by counting, not by an allocator.
 BEFORE_LOADING = "before loading"
 
+# It looks for the cause of a GPU that cannot be used, and says what to install or to start.
+DOCTOR = "modelfetch doctor"
+
 GIB = 1 << 30
 # CUDA's context, cuBLAS's workspace and the first activations take about this much beside the weights.
 GPU_OVERHEAD_BYTES = GIB * 3 // 4
@@ -52,7 +55,7 @@ class Placed:
     """Where the model runs and in which type, each with the reason in one sentence.
 
     `gpus` is how many GPUs it is spread over, `device` being the first. `need` and `available_bytes` are what was
-    counted before.
+    counted before. `idle_gpu` is one that this machine has and torch cannot use, `hint` what mends that.
     """
 
     device: str
@@ -63,6 +66,8 @@ class Placed:
     gpus: int = 1
     need: Need | None = None
     available_bytes: int | None = None
+    idle_gpu: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,11 @@ class DoesNotFit:
 
 @dataclass(frozen=True)
 class NoDevice:
-    """The device that was asked for by name is not there."""
+    """The device that was asked for by name is not there; `hint` is what mends that."""
 
     device: str
     reason: str
+    hint: str = DOCTOR
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ class Machine:
     """What torch says of this machine. `cuda_build` is the CUDA that torch was built with, None for a CPU build.
 
     Of several GPUs only the wanted one is asked for its memory, because asking takes some of it; `others` are asked
-    where that is too little. `mps` is the GPU of an Apple machine.
+    where that is too little. `mps` is the GPU of an Apple machine, `nvidia` the GPUs that NVIDIA's driver lists,
+    whether or not torch can use them.
     """
 
     cuda_build: str | None
@@ -110,6 +117,7 @@ class Machine:
     available_bytes: int
     others: tuple[Gpu, ...] = ()
     mps: Gpu | None = None
+    nvidia: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,9 +149,15 @@ def place(wish: Wish, exercise: Exercise, machine: Machine) -> tuple[DoesNotFit 
     gpu = _wanted_gpu(wish, machine)
     if gpu is None:
         why = why_no_gpu(machine) if wish.device != "mps" else why_no_mps(machine)
-        if wish.device == "auto":
-            return _on_cpu(wish, exercise, machine, why)
-        return (NoDevice(wish.device, why),)
+        hint = what_mends(wish, machine)
+        if wish.device != "auto":
+            return (NoDevice(wish.device, why, hint),)
+        # Whoever hides every GPU means it.
+        idle = None if _are_hidden(machine) else next(iter(machine.nvidia), None)
+        outcomes = _on_cpu(wish, exercise, machine, why)
+        return tuple(
+            replace(each, idle_gpu=idle, hint=hint) if idle and isinstance(each, Placed) else each for each in outcomes
+        )
     outcome = _on_gpu(wish, exercise, machine, gpu)
     if isinstance(outcome, Placed) or wish.device != "auto":
         return (outcome,)
@@ -171,11 +185,27 @@ def why_no_gpu(machine: Machine) -> str:
         return "this torch was built without CUDA"
     if machine.gpu_count:
         return f"torch counts {machine.gpu_count} here, from 0 on"
-    if machine.visible_devices is not None and machine.visible_devices.strip() in {"", "-1"}:
+    if _are_hidden(machine):
         return "CUDA_VISIBLE_DEVICES hides every GPU"
     if machine.cuda_problem:
         return f"CUDA cannot be used: {machine.cuda_problem}"
     return "torch finds no NVIDIA driver or no GPU"
+
+
+def what_mends(wish: Wish, machine: Machine) -> str:
+    """What to type where the GPU that was wanted cannot be used."""
+    if wish.device == "mps":
+        return "--device auto takes what there is"
+    if machine.gpu_count:
+        return f"--device cuda:{machine.gpu_count - 1}" if machine.gpu_count > 1 else "--device cuda"
+    if _are_hidden(machine):
+        return "unset CUDA_VISIBLE_DEVICES"
+    return DOCTOR if machine.nvidia or machine.cuda_build else "--device cpu"
+
+
+def _are_hidden(machine: Machine) -> bool:
+    visible = machine.visible_devices
+    return machine.cuda_build is not None and visible is not None and visible.strip() in {"", "-1"}
 
 
 def needed_bytes(exercise: Exercise, dtype: str) -> int:

@@ -97,9 +97,9 @@ def test_a_gpu_that_is_too_small_is_named_before_the_cpu_is_taken() -> None:
 def test_a_gpu_that_was_asked_for_is_not_exchanged_for_the_cpu() -> None:
     small = replace(GPU_MACHINE, gpu=Gpu("T4", 12 * GIB))
     assert isinstance(last(Wish("cuda"), small), DoesNotFit)
-    assert last(Wish("cuda"), CPU_MACHINE) == NoDevice("cuda", "this torch was built without CUDA")
+    assert last(Wish("cuda"), CPU_MACHINE) == NoDevice("cuda", "this torch was built without CUDA", "--device cpu")
     one = replace(GPU_MACHINE, gpu=None)
-    assert last(Wish("cuda:1"), one) == NoDevice("cuda:1", "torch counts 1 here, from 0 on")
+    assert last(Wish("cuda:1"), one) == NoDevice("cuda:1", "torch counts 1 here, from 0 on", "--device cuda")
 
 
 def test_one_gpu_of_several_can_be_chosen() -> None:
@@ -151,6 +151,7 @@ def test_other_gpus_are_asked_only_where_the_first_is_too_small(wish: Wish, mach
     assert wants_every_gpu(wish, place(wish, MODEL, machine), machine) is wanted
 
 
+TAKES = "--device auto takes what there is"
 APPLE = replace(CPU_MACHINE, mps=Gpu("Apple GPU", 48 * GIB))
 
 
@@ -159,8 +160,8 @@ def test_the_gpu_of_an_apple_machine_is_used_where_there_is_no_other() -> None:
         placed = last(wish, APPLE)
         assert isinstance(placed, Placed)
         assert (placed.device, placed.dtype) == ("mps", "bfloat16")
-    assert last(Wish("mps"), CPU_MACHINE) == NoDevice("mps", "this torch finds no Apple GPU")
-    assert last(Wish("mps"), GPU_MACHINE) == NoDevice("mps", "this machine has CUDA")
+    assert last(Wish("mps"), CPU_MACHINE) == NoDevice("mps", "this torch finds no Apple GPU", TAKES)
+    assert last(Wish("mps"), GPU_MACHINE) == NoDevice("mps", "this machine has CUDA", TAKES)
     assert isinstance(last(Wish("mps"), replace(APPLE, mps=Gpu("Apple GPU", GIB))), DoesNotFit)
 
 
@@ -208,6 +209,47 @@ def test_nothing_else_is_tried_twice(wish: Wish, short: DoesNotFit) -> None:
 )
 def test_why_there_is_no_gpu_is_one_sentence(machine: Machine, reason: str) -> None:
     assert reason in why_no_gpu(machine)
+
+
+NO_DRIVER = replace(GPU_MACHINE, gpu_count=0, gpu=None)
+
+
+@pytest.mark.parametrize(
+    ("wish", "machine", "hint"),
+    [
+        (Wish("cuda"), CPU_MACHINE, "--device cpu"),
+        (Wish("cuda"), replace(CPU_MACHINE, nvidia=("H100",)), "modelfetch doctor"),
+        (Wish("cuda"), NO_DRIVER, "modelfetch doctor"),
+        (Wish("cuda"), replace(NO_DRIVER, visible_devices="-1", nvidia=("H100",)), "unset CUDA_VISIBLE_DEVICES"),
+        (Wish("cuda"), replace(CPU_MACHINE, visible_devices="-1"), "--device cpu"),
+        (Wish("cuda:7"), replace(GPU_MACHINE, gpu=None), "--device cuda"),
+        (Wish("cuda:7"), replace(GPU_MACHINE, gpu=None, gpu_count=4), "--device cuda:3"),
+    ],
+)
+def test_a_device_that_is_not_there_has_what_mends_it(wish: Wish, machine: Machine, hint: str) -> None:
+    absent = last(wish, machine)
+    assert isinstance(absent, NoDevice)
+    assert absent.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("wish", "machine", "idle"),
+    [
+        (Wish(), replace(CPU_MACHINE, nvidia=("H100", "H100")), "H100"),
+        (Wish(), replace(NO_DRIVER, cuda_problem="The NVIDIA driver on your system is too old", nvidia=("T4",)), "T4"),
+        (Wish(), CPU_MACHINE, None),
+        (Wish("cpu"), replace(CPU_MACHINE, nvidia=("H100",)), None),
+        (Wish(), replace(NO_DRIVER, visible_devices="", nvidia=("H100",)), None),
+    ],
+    ids=["another build of torch", "an old driver", "no GPU", "the CPU was asked for", "all are hidden"],
+)
+def test_a_gpu_that_torch_cannot_use_is_named_where_the_cpu_is_taken(
+    wish: Wish, machine: Machine, idle: str | None
+) -> None:
+    placed = last(wish, machine)
+    assert isinstance(placed, Placed)
+    assert placed.device == "cpu"
+    assert (placed.idle_gpu, placed.hint) == (idle, "modelfetch doctor" if idle else None)
 
 
 def test_a_quantised_model_runs_as_its_quantisation_has_it() -> None:

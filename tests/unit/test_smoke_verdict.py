@@ -185,6 +185,11 @@ FAULTS = {
     "a model of words that wants a picture": Fault(
         instead(CHAT, Raised("loss", "TypeError", "missing 1 required positional argument: 'pixel_values'")), "error"
     ),
+    "a GPU that torch cannot use": Fault(
+        instead(CHAT, replace(PLACED, device="cpu", idle_gpu="H100", hint="modelfetch doctor")),
+        "idle-gpu",
+        Verdict.WARN,
+    ),
     "no such GPU": Fault((PLANNED, STACK, NoDevice("cuda:1", "there are 1 GPUs"), ENDED), "no-device"),
     "too large for this machine": Fault(
         (PLANNED, DoesNotFit("cpu", 32 << 30, 8 << 30, "before loading"), ENDED), "memory"

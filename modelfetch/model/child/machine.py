@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from modelfetch.model.child import memory
-from modelfetch.model.hardware import cpu_name
+from modelfetch.model.hardware import cpu_name, gpu_names
 from modelfetch.model.kind import Exercise
 from modelfetch.model.placement import (
     DoesNotFit,
@@ -70,6 +70,7 @@ def look(wish: Wish) -> Machine:
         cpu_name=cpu_name(),
         available_bytes=memory.available_bytes(),
         mps=_mps() if not wish.on_cpu else None,
+        nvidia=gpu_names(),
     )
 
 

@@ -25,6 +25,7 @@ from modelfetch.smoketest.observations import (
     WeightsScanned,
 )
 from modelfetch.smoketest.verdict import Case, Finding, Severity
+from modelfetch.units import format_bytes
 
 CHECKS = {
     "damaged-bytes": "Files of the snapshot are not as they were when they were verified.",
@@ -40,6 +41,7 @@ CHECKS = {
     "bare-pickle": "The weights are a pickle of before torch 1.6, which is not scanned, and so not loaded.",
     "unsafe-pickle": "The weights are a pickle that names something else than weights, which could be code.",
     "no-device": "The device that was asked for is not there.",
+    "idle-gpu": "This machine has a GPU that torch cannot use, so the model was run on the CPU.",
     "memory": "The model does not fit into memory.",
     "gpu-memory": "The model did not fit into the GPU's memory and was run on the CPU.",
     "error": "An error while loading or running the model.",
@@ -55,6 +57,7 @@ _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
 _WANTS_GPU = re.compile(r"\bGPU\b|\bmps devices\b")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
+_LINE, _LAST = 200, 1500
 # The inputs that a model asks for by name, where it cannot do without a picture, a sound, or places on a page.
 _SENSE = re.compile(r"pixel_values|image_embed|flattened_patches|bbox|input_features", re.IGNORECASE)
 _WORDS = re.compile(r"input_ids")
@@ -105,8 +108,12 @@ def pickled(case: Case) -> Iterator[Finding]:
 def device(case: Case) -> Iterator[Finding]:
     for absent in case.every(NoDevice):
         yield Finding(
-            "no-device", Severity.FAIL, f"`{absent.device}` cannot be used: {absent.reason}", hint="modelfetch doctor"
+            "no-device", Severity.FAIL, f"`{absent.device}` cannot be used: {absent.reason}", hint=absent.hint
         )
+    placed = case.last(Placed)
+    if placed and placed.idle_gpu:
+        title = f"it ran on the CPU, although this machine has a GPU ({placed.idle_gpu}): {placed.device_reason}"
+        yield Finding("idle-gpu", Severity.WARN, title, hint=placed.hint)
 
 
 def memory(case: Case) -> Iterator[Finding]:
@@ -120,8 +127,8 @@ def memory(case: Case) -> Iterator[Finding]:
             Severity.WARN if rescued else Severity.FAIL,
             f"not enough memory on `{short.device}`" + (", so it was run on the CPU" if rescued else ""),
             {
-                "needed": f"{_gigabytes(short.needed_bytes)} for the weights",
-                "free": _gigabytes(short.available_bytes),
+                "needed": f"{format_bytes(short.needed_bytes)} for the weights",
+                "free": format_bytes(short.available_bytes),
                 "noticed": short.phase if short.phase == BEFORE_LOADING else f"during {short.phase}",
             },
             "free memory on this device (nvidia-smi names who holds it), or take a smaller or quantised model"
@@ -217,7 +224,7 @@ def ending(case: Case) -> Iterator[Finding]:
     ended = case.last(Ended)
     if ended is None:
         return
-    evidence = {"last lines": ended.log[-1500:]} if ended.log else {}
+    evidence = {"last lines": _last_lines(ended.log)} if ended.log else {}
     if ended.timed_out:
         yield Finding(
             "timeout",
@@ -236,6 +243,12 @@ def ending(case: Case) -> Iterator[Finding]:
             evidence,
             "modelfetch doctor",
         )
+
+
+def _last_lines(log: str) -> str:
+    """The end of the noise; a crash of Python's ends it with a list of every module, which explains nothing."""
+    lines = [line[:_LINE] for line in log.splitlines() if line and not line.startswith("Extension modules: ")]
+    return "\n".join(lines)[-_LAST:]
 
 
 def _killed(ended: Ended, evidence: dict[str, str]) -> Finding:
@@ -284,10 +297,6 @@ def unfinished(case: Case) -> Iterator[Finding]:
             {"not seen": ", ".join(absent)},
             "run it again; if it stays so, report it",
         )
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
 
 
 CRITERIA = (
