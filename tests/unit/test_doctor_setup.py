@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from modelfetch.config import load
 from modelfetch.config.values import Settings
 from modelfetch.diagnosis import Finding, Severity
 from modelfetch.diagnosis.checks.network import check_clock, check_endpoints, check_token
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
 from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts
+from modelfetch.diagnosis.silence import Failure, why_silent
 from modelfetch.planning.retry import Kind
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
@@ -94,13 +96,15 @@ def answer(
 
 
 def test_an_endpoint_that_is_silent_while_a_mirror_answers_is_information() -> None:
-    facts = Facts([EndpointFacts((answer("huggingface", problem="no answer within 3 s"), answer("hf-mirror")))])
+    facts = Facts(
+        [load({}), EndpointFacts((answer("huggingface", problem="no answer within 3 s"), answer("hf-mirror")))]
+    )
     assert [finding.severity for finding in check_endpoints(facts)] == [Severity.INFO, Severity.OK]
 
 
 def test_a_hub_without_an_answering_endpoint_is_a_warning_and_no_answer_at_all_an_error() -> None:
     silent = answer("huggingface", problem="no answer within 3 s")
-    facts = Facts([EndpointFacts((silent, answer("modelscope", hub="modelscope")))])
+    facts = Facts([load({}), EndpointFacts((silent, answer("modelscope", hub="modelscope")))])
     assert [finding.severity for finding in check_endpoints(facts)] == [Severity.WARNING, Severity.OK]
     (finding,) = check_endpoints(Facts([EndpointFacts((silent,))]))
     assert (finding.severity, finding.effect) == (Severity.ERROR, "nothing can be downloaded")
@@ -129,6 +133,87 @@ def test_what_keeps_every_endpoint_away_is_named_when_it_is_one_thing(kind: Kind
     assert (finding.name, finding.severity) == (name, Severity.ERROR)
     (mixed,) = check_endpoints(Facts([EndpointFacts((silent, replace(silent, kind=Kind.CUT)))]))
     assert mixed.name == "net.endpoint"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "title", "fix"),
+    [
+        (
+            Kind.PROXY,
+            "it answered 'HTTP/1.1 407 X' to CONNECT",
+            "wants a name and a password",
+            "export HTTPS_PROXY=http:",
+        ),
+        (Kind.PROXY, "it answered 'HTTP/1.1 403 X' to CONNECT", "the proxy forbids", "unset HTTPS_PROXY"),
+        (Kind.PROXY, "Connection refused", "the proxy lets no endpoint through", "unset HTTPS_PROXY"),
+        (Kind.TLS, "certificate has expired", "at this machine's time", "sudo timedatectl set-ntp true"),
+        (Kind.TLS, "certificate is not yet valid", "at this machine's time", "sudo timedatectl set-ntp true"),
+        (Kind.TLS, "Hostname mismatch", "in the place of every endpoint", None),
+        (Kind.TLS, "unable to get local issuer certificate", "is accepted", "sudo cp COMPANY.crt"),
+        (Kind.REDIRECT, "steps down to plain http at 10.0.0.1", "in the place of every endpoint", None),
+        (Kind.CONNECT, "Connection reset by peer", "every connection to an endpoint is cut", "export HTTPS_PROXY="),
+        (Kind.CONNECT, "Connection refused", "no endpoint answers", None),
+    ],
+)
+def test_the_one_reason_in_all_the_failures_gets_its_own_command(
+    kind: Kind, words: str, title: str, fix: str | None
+) -> None:
+    cause = why_silent([Failure(kind, f"a.example: {words}"), Failure(kind, f"b.example: {words}")])
+    assert title in cause.title
+    assert cause.fix[0].startswith(fix) if fix else cause.fix == ()
+    mixed = why_silent([Failure(kind, words), Failure(Kind.STALL, words)])
+    assert mixed.title == "no endpoint answers"
+
+
+def test_an_endpoint_of_a_variable_that_is_silent_is_told_by_its_variable() -> None:
+    silent = answer("hf-miror.com", problem="the name does not resolve")
+    settings = replace(load({}), origins={"endpoints.hf-miror.com": "HF_ENDPOINT"})
+    finding, _ = check_endpoints(Facts([settings, EndpointFacts((silent, answer("modelscope", hub="modelscope")))]))
+    assert finding.fix == ("unset HF_ENDPOINT",)
+    assert finding.title.endswith("and HF_ENDPOINT names no other")
+
+
+@pytest.mark.parametrize(
+    ("url", "severity"),
+    [
+        ("http://hf-mirror.com", Severity.WARNING),
+        ("http://203.0.114.7:8080", Severity.WARNING),
+        ("https://hf-mirror.com", Severity.INFO),
+        ("http://127.0.0.1:8000", Severity.INFO),
+        ("http://10.1.2.3", Severity.INFO),
+        ("http://hub.lan", Severity.INFO),
+        ("http://hub:8000", Severity.INFO),
+    ],
+)
+def test_an_endpoint_over_plain_http_is_a_warning_where_the_way_is_not_ones_own(
+    fake: FakeMachine, url: str, severity: Severity
+) -> None:
+    finding = found(fake, "variables", HF_ENDPOINT=url)["id.endpoint"]
+    assert finding.severity is severity
+    assert finding.fix == ((f"export HF_ENDPOINT=https{url[4:]}",) if severity is Severity.WARNING else ())
+
+
+def test_a_token_in_a_variable_that_nothing_reads_is_a_warning_unless_there_is_another(fake: FakeMachine) -> None:
+    finding = found(fake, "tokens", HUGGINGFACE_TOKEN="hf_secretsecret")["id.token-unread"]
+    assert finding.fix == ('export HF_TOKEN="$HUGGINGFACE_TOKEN"',)
+    assert "secretsecret" not in repr(finding)
+    assert "id.token-unread" not in found(fake, "tokens", HUGGINGFACE_TOKEN="hf_a", HF_TOKEN="hf_b")
+    assert "id.token-unread" in found(fake, "tokens", MODELSCOPE_TOKEN="ms-a", HF_TOKEN="hf_b")
+
+
+def test_what_keeps_only_other_programs_offline_is_information(fake: FakeMachine) -> None:
+    finding = found(fake, "offline", TRANSFORMERS_OFFLINE="1")["id.offline"]
+    assert finding.severity is Severity.INFO
+
+
+def test_a_file_of_certificates_that_holds_none_is_told(fake: FakeMachine) -> None:
+    file = fake.write("ca.pem", "not a certificate\n")
+    finding = found(fake, "proxy", SSL_CERT_FILE=str(file))["net.ca"]
+    assert finding.title == f"SSL_CERT_FILE names `{file}`, which holds no certificate"
+    file.write_text("-----BEGIN CERTIFICATE-----\n")
+    assert "net.ca" not in found(fake, "proxy", SSL_CERT_FILE=str(file), SSL_CERT_DIR=str(file.parent))
+    unreachable = found(fake, "proxy", SSL_CERT_FILE="/" + "x" * 300)["net.ca"]
+    assert "which cannot be read" in unreachable.title
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.probes.addresses import AddressFacts
 from modelfetch.diagnosis.probes.endpoints import EndpointAnswer, EndpointFacts
 from modelfetch.diagnosis.probes.token import TokenAnswer, TokenFacts
-from modelfetch.planning.retry import Kind
+from modelfetch.diagnosis.silence import Failure, why_silent
+
+_ENDPOINT_VARIABLES = ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT")
 
 # TLS and signed links allow minutes, not more.
 _LARGEST_SKEW_S = 300
@@ -28,7 +30,8 @@ def check_endpoints(facts: Facts) -> list[Finding]:
     alive = {answer.hub for answer in answers if answer.problem is None}
     if not alive:
         return [_none_answers(answers)]
-    return [_answered(answer) if answer.problem is None else _silent(answer, alive) for answer in answers]
+    settings = facts[Settings]
+    return [_answered(answer) if answer.problem is None else _silent(answer, alive, settings) for answer in answers]
 
 
 def _answered(answer: EndpointAnswer) -> Finding:
@@ -36,17 +39,20 @@ def _answered(answer: EndpointAnswer) -> Finding:
     return well("endpoints", f"{answer.name} answers in {milliseconds} ms", endpoint=answer.name, ms=milliseconds)
 
 
-def _silent(answer: EndpointAnswer, alive: set[str]) -> Finding:
+def _silent(answer: EndpointAnswer, alive: set[str], settings: Settings) -> Finding:
     title = f"{answer.name} does not answer ({answer.problem})"
     if answer.hub in alive:
         return note("net.endpoint", title, advice=f"Another {answer.hub} endpoint does.", endpoint=answer.name)
+    variable = settings.origins.get(f"endpoints.{answer.name}", "")
+    is_chosen = variable in _ENDPOINT_VARIABLES
     return Finding(
         "net.endpoint",
         Severity.WARNING,
-        title,
+        f"{title}, and {variable} names no other" if is_chosen else title,
         {"endpoint": answer.name, "problem": answer.problem},
         rank=Rank.NETWORK,
         advice=f"No {answer.hub} endpoint answers; models come from the others, where they have them.",
+        fix=(f"unset {variable}",) if is_chosen else (),
         verify="modelfetch doctor endpoints",
     )
 
@@ -63,8 +69,7 @@ def _none_answers(answers: tuple[EndpointAnswer, ...]) -> Finding:
         )
     problems = {answer.problem for answer in answers}
     why = problems.pop() if len(problems) == 1 else f"{answers[0].name}: {answers[0].problem}"
-    kinds = {answer.kind for answer in answers}
-    cause = next((cause for kind, cause in _CAUSES.items() if kinds == {kind}), _UNKNOWN_CAUSE)
+    cause = why_silent([Failure(answer.kind, answer.problem or "") for answer in answers])
     return Finding(
         cause.name,
         Severity.ERROR,
@@ -76,48 +81,6 @@ def _none_answers(answers: tuple[EndpointAnswer, ...]) -> Finding:
         fix=cause.fix,
         verify="modelfetch doctor endpoints",
     )
-
-
-@dataclass(frozen=True)
-class _Cause:
-    """Why no endpoint at all answers, when all of them fail in the same way."""
-
-    name: str
-    title: str
-    advice: str
-    fix: tuple[str, ...] = ()
-
-
-_UNKNOWN_CAUSE = _Cause(
-    "net.endpoint",
-    "no endpoint answers",
-    "Look at the name servers and the proxy (HTTPS_PROXY), or add a mirror that this network reaches.",
-)
-_CAUSES = {
-    Kind.DNS: _Cause(
-        "net.dns",
-        "no name of an endpoint can be looked up",
-        "The name servers in /etc/resolv.conf do not answer, there is no network, or it wants a proxy (HTTPS_PROXY). "
-        "`getent hosts huggingface.co` tries it.",
-    ),
-    Kind.PROXY: _Cause(
-        "net.proxy-refuses",
-        "the proxy lets no endpoint through",
-        "It may be over, or want a name and a password.",
-        ("unset HTTPS_PROXY https_proxy ALL_PROXY all_proxy",),
-    ),
-    Kind.TLS: _Cause(
-        "net.tls",
-        "no endpoint's certificate is accepted",
-        "Something in between, usually a company's proxy, shows its own; its authority must be trusted by the system.",
-        ("sudo cp COMPANY.crt /usr/local/share/ca-certificates/ && sudo update-ca-certificates",),
-    ),
-    Kind.PORTAL: _Cause(
-        "net.portal",
-        "something else answers in the place of every endpoint",
-        "Log in to the network with a browser first.",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from modelfetch.config.values import Settings
 from modelfetch.diagnosis.checks.check import Check, note, well
@@ -16,6 +19,24 @@ from modelfetch.diagnosis.machine import Machine
 from modelfetch.diagnosis.probes.credentials import CredentialFacts
 from modelfetch.errors import ConfigError
 from modelfetch.redact import redact_url
+
+# Hub, the variable that is read, and what other programs and pages call it.
+_UNREAD_TOKENS = (
+    (
+        "huggingface",
+        "HF_TOKEN",
+        (
+            "HUGGINGFACE_TOKEN",
+            "HUGGING_FACE_TOKEN",
+            "HUGGINGFACE_HUB_TOKEN",
+            "HUGGINGFACEHUB_API_TOKEN",
+            "HUGGINGFACE_API_KEY",
+            "HF_API_TOKEN",
+            "HF_API_KEY",
+        ),
+    ),
+    ("modelscope", "MODELSCOPE_API_TOKEN", ("MODELSCOPE_TOKEN", "MODELSCOPE_API_KEY", "MODELSCOPE_ACCESS_TOKEN")),
+)
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -49,6 +70,10 @@ def check_config(facts: Facts) -> list[Finding]:
 
 def check_offline(facts: Facts) -> list[Finding]:
     settings = facts[Settings]
+    if not settings.offline and facts[Machine].environment.get("TRANSFORMERS_OFFLINE"):
+        return [
+            note("id.offline", "TRANSFORMERS_OFFLINE keeps Hugging Face's own programs offline, and not modelfetch")
+        ]
     if not settings.offline:
         return [well("offline", "nothing keeps it offline")]
     variable = settings.origins.get("offline", "")
@@ -74,13 +99,36 @@ def check_endpoint_variables(facts: Facts) -> list[Finding]:
         ("MODELSCOPE_ENDPOINT", "modelscope", "ModelScope"),
     ):
         findings += [
-            note("id.endpoint", f"{variable} takes {name}'s models from {endpoint.url}")
+            _chosen(variable, name, endpoint.url)
             for endpoint in settings.endpoints
             if endpoint.hub == hub and environment.get(variable)
         ]
     if environment.get("HF_HUB_ENABLE_HF_TRANSFER"):
         findings.append(note("hf_transfer", "HF_HUB_ENABLE_HF_TRANSFER is set, which huggingface_hub no longer reads"))
     return findings or [well("variables", "no variable changes the endpoints")]
+
+
+def _chosen(variable: str, name: str, url: str) -> Finding:
+    title = f"{variable} takes {name}'s models from {url}"
+    if not url.startswith("http://") or not _is_public(urlsplit(url).hostname or ""):
+        return note("id.endpoint", title)
+    return Finding(
+        "id.endpoint",
+        Severity.WARNING,
+        f"{title}, which anybody on the way can read and change",
+        {"url": url},
+        rank=Rank.SETTINGS,
+        fix=(f"export {variable}=https{url.removeprefix('http')}",),
+        verify="modelfetch doctor variables",
+    )
+
+
+def _is_public(host: str) -> bool:
+    """Whether the way to this host leads through networks of others."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".lan", ".internal", ".localhost"))
 
 
 def check_tokens(facts: Facts) -> list[Finding]:
@@ -109,7 +157,26 @@ def check_tokens(facts: Facts) -> list[Finding]:
                 verify="modelfetch doctor tokens",
             )
         )
+    findings += _unread_tokens(settings, facts[Machine].environment)
     return findings or [well("tokens", "no token is set, so gated and private models cannot be pulled", hubs=[])]
+
+
+def _unread_tokens(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    return [
+        Finding(
+            "id.token-unread",
+            Severity.WARNING,
+            f"{name} holds a token that neither modelfetch nor the {hub} client reads",
+            {"variable": name, "hub": hub},
+            rank=Rank.SETTINGS,
+            fix=(f'export {read}="${name}"',),
+            verify="modelfetch doctor tokens",
+        )
+        for hub, read, names in _UNREAD_TOKENS
+        if hub not in settings.tokens
+        for name in names
+        if environment.get(name)
+    ]
 
 
 def _token_goes_to(settings: Settings, hub: str) -> Finding:
@@ -128,14 +195,14 @@ def check_network_variables(facts: Facts) -> list[Finding]:
         Finding(
             "net.ca",
             Severity.ERROR,
-            f"{variable} names `{path}`, which is not there",
-            {"variable": variable, "path": path},
+            f"{each.variable} names `{each.path}`, which {each.problem}",
+            {"variable": each.variable, "path": each.path},
             effect="no https connection can be made",
             rank=Rank.SETTINGS,
-            fix=(f"unset {variable}",),
+            fix=(f"unset {each.variable}",),
             verify="modelfetch doctor proxy",
         )
-        for variable, path in facts[CredentialFacts].missing_certificates
+        for each in facts[CredentialFacts].unusable_certificates
     ]
     for name in _PROXIES:
         small, large = environment.get(name), environment.get(name.upper())
@@ -177,7 +244,7 @@ CHECKS = (
         "settings",
         "tokens: where they are from, who can read them, where they go",
         (CredentialFacts,),
-        ("id.token", "id.token-mode", "id.token-unused"),
+        ("id.token", "id.token-mode", "id.token-unused", "id.token-unread"),
         check_tokens,
     ),
     Check(
