@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(\..*)?")
 # Folders that a view, a plain folder or git keep their own state in.
 _OURS = frozenset({".git", ".modelfetch"})
+# A listing may hold anything, in megabytes; of a name that could exist, all is shown.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = 2 * MAX_PATH_BYTES
 
 
 @dataclass(frozen=True)
@@ -211,18 +215,20 @@ def check_entries(entries: Iterable[Entry], *, where: str) -> None:
         if count > MAX_FILES:
             raise _hostile(where, "its listing", f"more than {MAX_FILES} files")
         if reason := path_problem(entry.path):
-            raise _hostile(where, repr(entry.path), reason)
+            raise _hostile(where, _SHOWN.repr(entry.path), reason)
         if isinstance(entry.size, bool) or not isinstance(entry.size, int) or not 0 <= entry.size <= MAX_FILE_BYTES:
-            raise _hostile(where, repr(entry.path), f"impossible size {entry.size!r}")
+            raise _hostile(where, _SHOWN.repr(entry.path), f"impossible size {_SHOWN.repr(entry.size)}")
         folded = _fold(entry.path)
         if folded in seen:
-            raise _hostile(where, repr(entry.path), f"falls together with {seen[folded]!r} where case does not count")
+            raise _hostile(
+                where, _SHOWN.repr(entry.path), f"falls together with {seen[folded]!r} where case does not count"
+            )
         seen[folded] = entry.path
     for folded, path in seen.items():
         parent = folded.rpartition("/")[0]
         while parent:
             if parent in seen:
-                raise _hostile(where, repr(seen[parent]), f"is a file and the folder of {path!r}")
+                raise _hostile(where, _SHOWN.repr(seen[parent]), f"is a file and the folder of {path!r}")
             parent = parent.rpartition("/")[0]
 
 

@@ -49,6 +49,8 @@ class HuggingFace:
         entries = _from_siblings(info.get("siblings"))
         if entries is None:
             entries = tuple(_from_tree(_tree(client, repo, commit)))
+        if not entries:
+            raise model_not_found(client.endpoint, repo, why="it has no files at this revision")
         check_entries(entries, where=client.endpoint.name)
         return Manifest(self.name, repo, revision, commit, entries, _facts(info))
 

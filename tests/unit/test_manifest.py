@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -101,6 +102,11 @@ BAD_PATHS = {
 UNSEEN = "\u200b\u200c\u200d\u202e\u2066\ufeff\u2028\u2029\u00ad"
 
 
+def _nested(depth: int) -> list[Any]:
+    """A list in a list in a list …"""
+    return functools.reduce(lambda inner, _: [inner], range(depth), [])
+
+
 @pytest.mark.parametrize("path", GOOD_PATHS)
 def test_a_plain_name_is_no_problem(path: str) -> None:
     assert path_problem(path) is None
@@ -114,6 +120,18 @@ def test_a_hostile_name_is_refused_by_name(path: str, reason: str) -> None:
     assert "`mirror.example`" in error.message
     assert error.facts["file"] == repr(path)
     assert reason in str(error.facts["why"])
+
+
+@pytest.mark.parametrize(
+    "strange",
+    ["x" * 1_000_000, ["x"] * 100_000, {"x": ["x" * 100_000]}, 10**4000, _nested(800)],
+    ids=["text", "list", "mapping", "number", "deep"],
+)
+def test_what_is_refused_is_shown_in_a_few_lines_however_long_it_is(strange: Any) -> None:
+    for entry in (Entry(strange, 1), Entry("config.json", strange)):
+        with pytest.raises(HostileHubError) as refused:
+            check_entries([entry], where="mirror.example")
+        assert len(refused.value.render()) < 3000
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ class HubContract:
         with pytest.raises(NotFoundError, match="own/absent"):
             self.ask(simulated, "own/absent")
 
+    def test_a_model_without_files_is_not_found(self) -> None:
+        with FakeHub({REPO: {}}) as simulated, pytest.raises(NotFoundError, match="own/name"):
+            self.ask(simulated)
+
     def test_a_revision_that_is_not_there_is_not_found(self, simulated: FakeHub) -> None:
         with pytest.raises(NotFoundError):
             self.ask(simulated, revision="no-such-branch")
