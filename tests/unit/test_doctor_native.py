@@ -104,6 +104,10 @@ def test_a_driver_too_old_for_torch_is_told_with_both_versions_and_a_torch_that_
     assert "580" in conclusion.primary.advice
     assert "cuda-compat-13-0" in conclusion.primary.advice
     assert names_of_errors(findings) == {"drv.too-old"}
+    fake.write("sys/module/nvidia/version", "470.256.02\n")
+    older = conclude(examined(fake, FAKE_DRIVER="470.256.02", FAKE_CUDA_API="11040")).primary
+    assert older is not None
+    assert "cuda-compat" not in older.advice
     assert "drv.eol" in {finding.name for finding in findings}
 
 
@@ -279,7 +283,7 @@ def test_a_variable_that_hides_every_gpu_is_the_cause(fake: FakeMachine, value: 
         ("MIG-4f2b-7", "because no GPU has this UUID"),
         ("9", "because there is no GPU 9"),
         ("1,1", "because `1` stands in it twice"),
-        ("", "hides every GPU"),
+        ("", "is set to nothing, which hides every GPU"),
     ],
 )
 def test_a_variable_that_names_what_is_not_there_says_what(fake: FakeMachine, value: str, why: str) -> None:

@@ -183,10 +183,15 @@ def _hiding(variable: str, shown: Visible, count: int) -> Finding:
         why, advice = ", because no GPU has this UUID", "`nvidia-smi -L` lists those that there are."
     elif (shown.stopped_at or "").isdecimal():
         why = f", because there is no GPU {shown.stopped_at}"
+    what = (
+        f"CUDA_VISIBLE_DEVICES=`{variable}` hides"
+        if variable
+        else "CUDA_VISIBLE_DEVICES is set to nothing, which hides"
+    )
     return Finding(
         "gpu.visible",
         Severity.ERROR,
-        f"CUDA_VISIBLE_DEVICES=`{variable}` hides every GPU{why}",
+        f"{what} every GPU{why}",
         {"CUDA_VISIBLE_DEVICES": variable, "gpus": count},
         effect=NO_CUDA,
         rank=Rank.VISIBILITY,

@@ -22,6 +22,7 @@ from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts,
 from modelfetch.diagnosis.probes.packages import PackageFacts
 from modelfetch.diagnosis.probes.torch_files import TorchFacts
 from modelfetch.diagnosis.tables import (
+    Version,
     cuda_of,
     holds_portable_code,
     installable,
@@ -42,6 +43,10 @@ _SLOWEST_LINK = 3.0e9
 
 _BUILT_FOR_ONE_TORCH = ("torchvision", "torchaudio")
 _REINSTALL = "--force-reinstall"
+
+# The oldest driver branch that NVIDIA's compatibility package for this CUDA works with, and one that there is not.
+_OLDEST_WITH_COMPAT: Mapping[int, Version] = {12: (450,), 13: (535,)}
+_NO_DRIVER: Version = (9999,)
 
 # The CUDA that conda installs unless it is told otherwise, and the first capability that it still compiles for.
 _LATEST_CUDA = 13
@@ -151,7 +156,8 @@ def _too_old(release: str, facts: Facts) -> Finding:
     served = f"CUDA {written(known)}" if known else "an older one"
     needed = minimum_driver(torch.cuda_version)
     advice = f"Or a driver of branch {needed[0]} or newer, on the host." if needed else ""
-    if advice and cuda.devices and all(DATA_CENTRE.search(device.name) for device in cuda.devices):
+    of_data_centre = bool(cuda.devices) and all(DATA_CENTRE.search(device.name) for device in cuda.devices)
+    if of_data_centre and version(release) >= _OLDEST_WITH_COMPAT.get(torch.cuda_version[0], _NO_DRIVER):
         package = "-".join(map(str, ("cuda-compat", *torch.cuda_version[:2])))
         advice += f" Or, as these are data-centre GPUs, NVIDIA's package {package}."
     driver = f"the driver {release}".rstrip()
