@@ -133,7 +133,7 @@ def _is_somewhere() -> bool:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result = app.main(args=arguments, prog_name="modelfetch", standalone_mode=False)
+        result = app.main(args=arguments, prog_name="modelfetch", standalone_mode=False, color=_color())
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
@@ -150,6 +150,11 @@ def _show_usage(error: click.UsageError) -> None:
 
     with unheard():
         error.show()
+
+
+def _color() -> bool | None:
+    """No style at all where NO_COLOR is set; otherwise click asks whether it is a terminal that it writes to."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _print_error(text: str, *, prefix: str = "error: ") -> None:

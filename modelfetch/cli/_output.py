@@ -68,8 +68,8 @@ def printable(text: str) -> str:
 
 
 def say(text: str, *, style: str | None = None) -> None:
-    """A line for a person, on stderr. Colour only where stderr is a terminal and NO_COLOR is not set (click sees to
-    both).
+    """A line for a person, on stderr. Colour only where stderr is a terminal, which click sees to, and NO_COLOR is not
+    set, which it is told.
     """
     with unheard():
         click.secho(printable(redact(text)), err=True, fg=style)

@@ -32,7 +32,8 @@ class WaitingLine:
         """Show `text` in the place of what was shown."""
         if self._seen:
             with unheard():
-                click.echo(f"\r\x1b[K{shortened(shown(text), line_columns())}", nl=False, err=True)
+                # `color`, or NO_COLOR takes away what clears the line.
+                click.echo(f"\r\x1b[K{shortened(shown(text), line_columns())}", nl=False, err=True, color=True)
 
 
 def line_columns() -> int:

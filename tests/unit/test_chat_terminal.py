@@ -311,6 +311,16 @@ def test_thinking_is_dimmed_and_apart_from_the_answer(terminal: Terminal) -> Non
     assert "\x1b[2m(thinking) Hm, hm.\x1b[0m" in terminal.raw
 
 
+def test_with_no_color_nothing_is_dimmed_and_the_words_say_what_it_is(folder: Path) -> None:
+    with Terminal(command(folder), {**os.environ, "NO_COLOR": "1"}) as terminal:
+        terminal.wait_for(">>>")
+        terminal.enter("think")
+        terminal.wait_for("(thinking) Hm, hm.")
+        terminal.wait_for("tokens/s")
+        assert "\x1b[2m" not in terminal.raw
+        assert "\r\x1b[K" in terminal.raw, "what clears a line is no colour"
+
+
 def test_an_answer_that_turns_out_to_have_been_thinking_is_told_and_is_no_answer(terminal: Terminal) -> None:
     terminal.enter("late")
     assert "Hm, hm." in terminal.wait_for("(all of that was thinking)")
