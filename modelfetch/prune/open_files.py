@@ -1,6 +1,6 @@
 """Which files processes have open or mapped right now, by what makes two names the same file.
 
-- A model that was loaded is mapped and not open any more; both count.
+- A model that was loaded is mapped and not open any more; both count, also in a container.
 - Processes of other users are not seen, nor any where there is no /proc.
 """
 
@@ -22,10 +22,18 @@ _NONE: Inode = (0, 0)
 def open_files() -> dict[Inode, str]:
     """The files, and of each one process that has it."""
     found: dict[Inode, str] = {}
+    # Every process maps the same libraries: each is looked at once for all that see the same files.
+    mapped: dict[tuple[str, str], Inode] = {}
     for process in _listed(_PROCESSES):
-        if process.name.isdecimal():
-            files = (*_listed(process / "fd"), *dict.fromkeys(_mapped(process)))
-            found |= dict.fromkeys(map(inode_of, files), f"process {process.name}")
+        if not process.name.isdecimal():
+            continue
+        sees = _mounts_of(process)
+        for name in _mapped(process):
+            if (sees, name) not in mapped:
+                # As the process sees it: in a container the same name is another file.
+                mapped[sees, name] = inode_of(Path(f"{process}/root{name}"))
+            found[mapped[sees, name]] = f"process {process.name}"
+        found |= dict.fromkeys(map(inode_of, _listed(process / "fd")), f"process {process.name}")
     found.pop(_NONE, None)
     return found
 
@@ -39,7 +47,15 @@ def inode_of(file: Path) -> Inode:
     return status.st_dev, status.st_ino
 
 
-def _mapped(process: Path) -> Iterator[Path]:
+def _mounts_of(process: Path) -> str:
+    """What tells whether two processes see the same files under the same names."""
+    try:
+        return str((process / "ns" / "mnt").readlink())
+    except OSError:
+        return process.name
+
+
+def _mapped(process: Path) -> Iterator[str]:
     try:
         lines = (process / "maps").read_bytes().splitlines()
     except OSError:
@@ -47,7 +63,7 @@ def _mapped(process: Path) -> Iterator[Path]:
     for line in lines:
         fields = line.split(None, _FIELDS_BEFORE_NAME)
         if len(fields) > _FIELDS_BEFORE_NAME and fields[_FIELDS_BEFORE_NAME].startswith(b"/"):
-            yield Path(os.fsdecode(fields[_FIELDS_BEFORE_NAME]))
+            yield os.fsdecode(fields[_FIELDS_BEFORE_NAME])
 
 
 def _listed(folder: Path) -> list[Path]:
