@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelfetch.chat.fragments import Fragment
-from modelfetch.model.thinking import TAGS, Piece, Reply, joined, split
+from modelfetch.model.thinking import TAGS, Passage, Reply, joined, split
 
 _TAGS = tuple(tag for pair in TAGS for tag in pair)
 
@@ -89,12 +89,12 @@ class Parted:
     """The same for a tokenizer that says itself what is thinking."""
 
     def __init__(self) -> None:
-        self._pieces: list[Piece] = []
+        self._pieces: list[Passage] = []
         self._begun = {True: False, False: False}
 
     def put(self, fragment: Fragment) -> Iterator[Part]:
         thinking = fragment.thinking
-        self._pieces.append(Piece(fragment.text, thinking))
+        self._pieces.append(Passage(fragment.text, thinking))
         # Space before the first word is layout.
         text = fragment.text if self._begun[thinking] else fragment.text.lstrip()
         if text:

@@ -6,7 +6,7 @@
 - Thinking that never closes was cut off by the token limit: the answer is empty, and that is no fault of the model.
 - Without any tag, everything is answer.
 - The channels of the harmony format are thinking when they are not the final one.
-- Where a tokenizer says itself what is what, its pieces are joined and no tag is looked for.
+- Where a tokenizer says itself what is what, the passages are joined and no tag is looked for.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Passage:
     """Some of a reply whose tokenizer says what it is."""
 
     text: str
     thinking: bool = False
 
 
-def joined(pieces: Sequence[Piece]) -> Reply:
-    """The reply that such pieces make; it is not finished where the last of them is still thinking."""
-    thinking = "".join(piece.text for piece in pieces if piece.thinking).strip()
-    answer = "".join(piece.text for piece in pieces if not piece.thinking).strip()
-    return Reply(thinking or None, answer, finished=not (pieces and pieces[-1].thinking))
+def joined(passages: Sequence[Passage]) -> Reply:
+    """The reply that such passages make; it is not finished where the last of them is still thinking."""
+    thinking = "".join(passage.text for passage in passages if passage.thinking).strip()
+    answer = "".join(passage.text for passage in passages if not passage.thinking).strip()
+    return Reply(thinking or None, answer, finished=not (passages and passages[-1].thinking))
 
 
 def split(text: str, rendered_prompt: str, special_tokens: Iterable[str] = ()) -> Reply:

@@ -243,7 +243,7 @@ def test_code_of_a_tokenizer_does_not_run_unasked(tmp_path: Path, capsys: pytest
         ("classifier", {"next": "a"}, "gives no token a probability"),
         ("image_classifier", {"embed": ("a", "b")}, "no tokenizer"),
         ("speech", {"embed": ("a", "b")}, "reads no text"),
-        ("chat", {"embed": ("a bakery", "no such word"), "word": "bakery"}, "stands in the texts 1 times"),
+        ("chat", {"embed": ("a bakery", "no such word"), "word": "bakery"}, "stands only once in the texts"),
     ],
 )
 def test_what_a_model_cannot_be_asked_is_said(kind: str, questions: Any, said: str, tmp_path: Path) -> None:

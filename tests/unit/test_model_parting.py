@@ -10,7 +10,7 @@ import pytest
 from modelfetch.chat.fragments import Fragment
 from modelfetch.chat.unfolding import Part, Parted
 from modelfetch.model.child.parting import Parting, parting_of
-from modelfetch.model.thinking import Piece, Reply, joined
+from modelfetch.model.thinking import Passage, Reply, joined
 
 TEMPLATE: dict[str, Any] = {
     "defaults": {"role": "assistant"},
@@ -49,7 +49,7 @@ class Failing:
         raise RuntimeError("over")
 
 
-def pieces(prompt: str, texts: Sequence[str]) -> Iterator[Piece]:
+def passages(prompt: str, texts: Sequence[str]) -> Iterator[Passage]:
     parting = parting_of(Tokenizer(TEMPLATE), prompt, {"<s>"})
     assert parting is not None
     for text in texts:
@@ -73,7 +73,7 @@ CASES = {
 
 @pytest.mark.parametrize(("texts", "prompt", "expected"), CASES.values(), ids=list(CASES))
 def test_a_reply_is_parted_as_its_tokenizer_says(texts: list[str], prompt: str, expected: Reply) -> None:
-    assert joined(list(pieces(prompt, texts))) == expected
+    assert joined(list(passages(prompt, texts))) == expected
 
 
 def test_a_tokenizer_without_a_response_template_parts_nothing() -> None:
@@ -96,7 +96,7 @@ def test_a_transformers_that_knows_no_response_templates_parts_nothing() -> None
 def test_where_the_parser_fails_the_rest_is_answer() -> None:
     parting = Parting(Failing(), {"<s>"})
     said = [*parting.put("Hm."), *parting.put("Yes<s>"), *parting.put("."), *parting.finish()]
-    assert said == [Piece("Hm.", thinking=True), Piece("Yes"), Piece(".")]
+    assert said == [Passage("Hm.", thinking=True), Passage("Yes"), Passage(".")]
 
 
 def test_a_parted_reply_is_shown_without_the_space_before_its_words() -> None:

@@ -79,8 +79,8 @@ class Replies:
         self._generate(ids, ask, room, streamer, lambda: is_stopped(ask.number))
         tell(fragments.finish())
         if parting is not None:
-            for piece in parting.finish():
-                report(Wrote(ask.number, piece.text, special=False, thinking=piece.thinking))
+            for passage in parting.finish():
+                report(Wrote(ask.number, passage.text, special=False, thinking=passage.thinking))
         times = streamer.times or [time.perf_counter()]
         why = self._why_ended(streamer.ids, room, stopped=is_stopped(ask.number))
         report(Ended(ask.number, why, len(streamer.ids), times[0] - started, times[-1] - times[0]))
@@ -153,8 +153,8 @@ class Replies:
 
 def _parted(parting: Parting, fragments: Iterable[Fragment]) -> Iterator[Fragment]:
     for fragment in fragments:
-        for piece in parting.put(fragment.text):
-            yield Fragment(piece.text, thinking=piece.thinking)
+        for passage in parting.put(fragment.text):
+            yield Fragment(passage.text, thinking=passage.thinking)
 
 
 def _ids(declared: int | list[int] | None) -> frozenset[int]:

@@ -102,7 +102,8 @@ class Asked:
                         f"in text {number + 1} it comes first, where a decoder's vectors are unlike all others"
                     )
         if len(vectors) < 2:
-            raise Refused(f"`{word}` stands in the texts {len(vectors)} times; two are needed to be compared")
+            how_often = "only once" if vectors else "nowhere"
+            raise Refused(f"`{word}` stands {how_often} in the texts; two places are needed to be compared")
         return Vectors(
             "mean", int(vectors[0].shape[-1]), texts, _cosines(vectors), tuple(notes), word, tuple(occurrences)
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from modelfetch.model.thinking import Piece
+from modelfetch.model.thinking import Passage
 
 # What templates call the region in which a model thinks.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
@@ -30,31 +30,31 @@ def parting_of(tokenizer: Any, prompt: str, special_tokens: Collection[str]) -> 
 
 
 class Parting:
-    """Give it the reply as it is written, special tokens and all; it gives the pieces that are known."""
+    """Give it the reply as it is written, special tokens and all; it gives the passages that are known."""
 
     def __init__(self, parser: Any, special_tokens: Collection[str]) -> None:
         self._parser = parser
         self._special_tokens = sorted(special_tokens, key=len, reverse=True)
         self._failed = False
 
-    def put(self, text: str) -> Iterator[Piece]:
-        """The pieces that `text` completes. One without text says that the thinking is over."""
+    def put(self, text: str) -> Iterator[Passage]:
+        """The passages that `text` completes. One without text says that the thinking is over."""
         events = [] if self._failed else self._events(lambda: self._parser.feed(text))
         for event in events:
             thinking = event.get("field") in THOUGHTS
             if event.get("type") == "region_chunk":
-                yield Piece(self._readable(str(event.get("text"))), thinking)
+                yield Passage(self._readable(str(event.get("text"))), thinking)
             elif event.get("type") == "region_close" and thinking:
-                yield Piece("")
+                yield Passage("")
         if self._failed:
-            yield Piece(self._readable(text))
+            yield Passage(self._readable(text))
 
-    def finish(self) -> Iterator[Piece]:
+    def finish(self) -> Iterator[Passage]:
         """What was held back."""
         events = [] if self._failed else self._events(lambda: self._parser.finalize()[1])
         for event in events:
             if event.get("type") == "region_chunk":
-                yield Piece(self._readable(str(event.get("text"))), event.get("field") in THOUGHTS)
+                yield Passage(self._readable(str(event.get("text"))), event.get("field") in THOUGHTS)
 
     def _events(self, parse: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         try:
