@@ -57,7 +57,7 @@ def list_command(*, as_json: bool) -> None:
 @command.command(
     name="test",
     epilog="Examples:  modelfetch mirrors test        modelfetch mirrors test hf-mirror modelscope        "
-    "modelfetch mirrors test --repo Qwen/Qwen3-0.6B --json",
+    "modelfetch mirrors test pypi pypi-tuna        modelfetch mirrors test --repo Qwen/Qwen3-0.6B --json",
 )
 @click.argument("names", nargs=-1, metavar="[NAME|URL]...")
 @click.option("--repo", metavar="OWNER/NAME", help="The model to try endpoints with, instead of mirrors.yaml's sample.")
@@ -65,9 +65,9 @@ def list_command(*, as_json: bool) -> None:
 def test_command(names: tuple[str, ...], *, repo: str | None, as_json: bool) -> int:
     """Try endpoints, and then package indexes: how fast each is from here, and whether it sends what it lists.
 
-    All at once and for five seconds; of each up to 8 MB are fetched, and nothing is kept but the result, which later
-    pulls begin with and `doctor` chooses an index by. Sends no token. One that cannot be used is a line of the result;
-    when no endpoint can be, the exit status is 6.
+    Without names all of them, at once and for five seconds. Of each up to 8 MB are fetched, and nothing is kept but the
+    result, which later pulls begin with and `doctor` chooses an index by. Sends no token. One that cannot be used is a
+    line of the result; when no endpoint can be, the exit status is 6.
     """
     from modelfetch.cli._mirrors_report import print_endpoints, print_indexes
     from modelfetch.mirrors import try_endpoints, try_indexes

@@ -38,7 +38,7 @@ class Tested:
     @property
     def usable(self) -> bool:
         """Whether any of them answered as it should."""
-        return any(trial.problem is None and trial.latency_s is not None for trial in self.trials)
+        return any(trial.is_usable for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
         trials = [trial.to_json() | _seconds(self.scores[trial.endpoint.name]) for trial in self.trials]
@@ -56,7 +56,7 @@ class TestedIndexes:
     @property
     def usable(self) -> bool:
         """Whether any of them answered as it should."""
-        return any(trial.problem is None and trial.latency_s is not None for trial in self.trials)
+        return any(trial.is_usable for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -96,16 +96,6 @@ def try_endpoints(settings: Settings, *, repo: str | None = None, limit_s: float
     return Tested(trials, scores, order, reason(order, scores))
 
 
-def _compared(trials: Mapping[str, Trial], attempts: Mapping[str, EndpointAttempt]) -> dict[str, Trial]:
-    """The trials, and who of them sends other bytes than another one."""
-    beginnings = {name: attempt.beginning for name, attempt in attempts.items() if attempt.beginning}
-    compared = dict(trials)
-    for name, verdict in compare(beginnings).items():
-        trial = compared[name]
-        compared[name] = replace(trial, problem=verdict.text) if verdict.is_wrong else replace(trial, note=verdict.text)
-    return compared
-
-
 def try_indexes(settings: Settings, *, limit_s: float = LIMIT_S) -> TestedIndexes:
     """Try every package index of `settings`. Blocks for `limit_s` and a little.
 
@@ -119,6 +109,16 @@ def try_indexes(settings: Settings, *, limit_s: float = LIMIT_S) -> TestedIndexe
     kinds = list(dict.fromkeys(index.kind for index in settings.indexes))
     trials = sorted(done.values(), key=lambda trial: (kinds.index(trial.index.kind), scores[trial.index.name]))
     return TestedIndexes(tuple(trials), scores, behind(trials))
+
+
+def _compared(trials: Mapping[str, Trial], attempts: Mapping[str, EndpointAttempt]) -> dict[str, Trial]:
+    """The trials, and who of them sends other bytes than another one."""
+    beginnings = {name: attempt.beginning for name, attempt in attempts.items() if attempt.beginning}
+    compared = dict(trials)
+    for name, verdict in compare(beginnings).items():
+        trial = compared[name]
+        compared[name] = replace(trial, problem=verdict.text) if verdict.is_wrong else replace(trial, note=verdict.text)
+    return compared
 
 
 def _check_network(settings: Settings) -> None:

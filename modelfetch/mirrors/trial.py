@@ -44,6 +44,11 @@ class Shown:
     limits: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it answered as it should."""
+        return self.problem is None and self.latency_s is not None
+
     def tried(self, at: float) -> Tried:
         """What of it is remembered."""
         return Tried(at, self.problem, self.latency_s, self.bytes_per_s)
