@@ -48,6 +48,13 @@ def test_the_host_that_sends_the_bytes_is_told_and_sees_no_token(hub: str) -> No
     assert all("authorization" not in {name.lower() for name in each.headers} for each in requests)
     (finding,) = check_delivery(Facts([facts]))
     assert (finding.severity, finding.title) == (Severity.OK, "it sends files from 127.0.0.1")
+    assert finding.evidence["host"] == "127.0.0.1"
+
+
+def test_an_endpoint_that_sends_files_itself_is_nothing_to_tell_of() -> None:
+    own = Delivery("it", "hub.example", is_its_own=True)
+    (finding,) = check_delivery(Facts([DeliveryFacts((own,))]))
+    assert (finding.title, finding.evidence) == ("it sends files itself", {})
 
 
 def test_a_host_that_is_silent_behind_a_hub_that_answers_is_a_warning_with_its_name(elsewhere: str) -> None:

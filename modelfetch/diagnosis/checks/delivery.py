@@ -15,12 +15,14 @@ _OF_XET = ".xethub.hf.co"
 
 
 def check_delivery(facts: Facts) -> list[Finding]:
-    return [
-        well("delivery", f"{each.endpoint} sends files from {each.host}", endpoint=each.endpoint, host=each.host)
-        if each.problem is None
-        else _unreached(each)
-        for each in facts[DeliveryFacts].deliveries
-    ]
+    return [_reached(each) if each.problem is None else _unreached(each) for each in facts[DeliveryFacts].deliveries]
+
+
+def _reached(delivery: Delivery) -> Finding:
+    if delivery.is_its_own:
+        return well("delivery", f"{delivery.endpoint} sends files itself")
+    title = f"{delivery.endpoint} sends files from {delivery.host}"
+    return well("delivery", title, endpoint=delivery.endpoint, host=delivery.host)
 
 
 def _unreached(delivery: Delivery) -> Finding:

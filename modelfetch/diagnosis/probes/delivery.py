@@ -25,11 +25,12 @@ _ONE_BYTE = {"Range": "bytes=0-0"}
 
 @dataclass(frozen=True)
 class Delivery:
-    """Files of the `endpoint` come from `host`; `problem` is why they do not come."""
+    """Files of the `endpoint` come from `host`, which `is_its_own` or another; `problem` is why they do not come."""
 
     endpoint: str
     host: str
     problem: str | None = None
+    is_its_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class _Way:
 
     @property
     def has_left(self) -> bool:
-        """Whether it has left the endpoint's own host."""
-        return self.host != urlsplit(self.endpoint.url).hostname
+        """Whether it has left the endpoint's own host and port."""
+        return urlsplit(self.url).netloc != urlsplit(self.endpoint.url).netloc
 
     def ends(self, problem: str | None) -> Delivery | None:
         is_telling = self.has_left or problem is None
-        return Delivery(self.endpoint.name, self.host, problem) if is_telling else None
+        return Delivery(self.endpoint.name, self.host, problem, not self.has_left) if is_telling else None
 
 
 def _go(way: _Way, limit_s: float) -> Delivery | None:
