@@ -52,8 +52,10 @@ def test_the_host_that_sends_the_bytes_is_told_and_sees_no_token(hub: str) -> No
 
 
 def test_an_endpoint_that_sends_files_itself_is_nothing_to_tell_of() -> None:
-    own = Delivery("it", "hub.example", is_its_own=True)
-    (finding,) = check_delivery(Facts([DeliveryFacts((own,))]))
+    with FakeHub({REPO: {"model.safetensors": b"too small for a CDN"}}) as fake:
+        facts = asked(fake.url)
+    assert facts == DeliveryFacts((Delivery("it", "127.0.0.1", is_its_own=True),))
+    (finding,) = check_delivery(Facts([facts]))
     assert (finding.title, finding.evidence) == ("it sends files itself", {})
 
 
