@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from modelfetch.model.cache_size import NO_CACHE, CacheSize, cache_of_config, cache_of_gguf
@@ -122,6 +122,7 @@ class Exercise:
     instruct_name: bool = False
     pooling: str | None = None
     loss_excuse: str | None = None
+    type_doubt: str | None = None
     cache: CacheSize = NO_CACHE
 
     @property
@@ -147,7 +148,10 @@ def choose(
         class_name, kind = _from_auto_map(folder)
     if class_name is None or kind is None:
         return _unknown(folder, known, class_name)
-    return _lacking(folder, kind) or _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+    if lacking := _lacking(folder, kind):
+        return lacking
+    exercise = _exercise(folder, kind, class_name, method=method, remote_code=needs_code)
+    return exercise if needs_code else replace(exercise, type_doubt=_type_doubt(folder, class_name, known))
 
 
 def _refused(folder: ModelFolder, method: str | None, known: Tables, packages: frozenset[str]) -> NotExercised | None:
@@ -211,6 +215,20 @@ def _class_and_kind(folder: ModelFolder, known: Tables) -> tuple[str | None, Kin
         if found := known.class_for(table, model_type):
             return found, _refine(_TABLES[table], folder)
     return None, None
+
+
+def _type_doubt(folder: ModelFolder, class_name: str, known: Tables) -> str | None:
+    """Why whoever goes by the model type, as the Auto classes do, comes to nothing or to another class."""
+    model_type = str(folder.config.get("model_type", ""))
+    if "auto_map" in folder.config or not known.model_types:
+        return None
+    if model_type not in known.model_types:
+        return f"transformers knows no model type `{model_type}`: its Auto classes refuse the model"
+    table = next((table for table in _TABLES if known.in_table(table, class_name)), "")
+    usual = known.class_for(table, model_type)
+    if usual is None or any(class_name in each.get(model_type, ()) for each in known.classes.values()):
+        return None
+    return f"for the model type `{model_type}` the Auto classes of transformers load `{usual}`"
 
 
 def _speaks(class_name: str, known: Tables) -> bool:

@@ -121,6 +121,7 @@ def _planned(plan: Exercise, folder: ModelFolder) -> Planned:
         pickled=plan.weights == "pickle",
         instruct_name=plan.instruct_name,
         quantisation=plan.quantisation,
+        type_doubt=plan.type_doubt,
         code=folder.code_listing,
     )
 

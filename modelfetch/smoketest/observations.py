@@ -66,6 +66,7 @@ class Planned:
     pickled: bool = False
     instruct_name: bool = False
     quantisation: str | None = None
+    type_doubt: str | None = None
     code: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -149,6 +149,21 @@ def test_the_class_is_the_one_that_the_configuration_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model_type", "said"),
+    [("qwen9", "no model type `qwen9`"), ("bart", "load `BartForConditionalGeneration`"), ("bert", None)],
+)
+def test_a_class_that_does_not_go_with_the_model_type_is_doubted(model_type: str, said: str | None) -> None:
+    doubt = exercised(folder({"architectures": ["BertForMaskedLM"], "model_type": model_type})).type_doubt
+    assert doubt is None if said is None else said in str(doubt)
+
+
+@pytest.mark.parametrize("model_type", ["qwen9", "bert"])
+def test_a_model_that_brings_its_own_code_has_any_model_type(model_type: str) -> None:
+    config = {"architectures": ["BertForMaskedLM"], "model_type": model_type, "auto_map": {"AutoModel": "own.Own"}}
+    assert exercised(folder(config)).type_doubt is None
+
+
+@pytest.mark.parametrize(
     ("config", "pooling"),
     [
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),

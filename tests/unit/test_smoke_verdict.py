@@ -226,6 +226,12 @@ FAULTS = {
         instead(RANKER, replace(SCANNED, vectors=0, constant_vectors=0, spread=1.02)), "random-weights"
     ),
     "a loss that proves nothing": Fault(instead(CHAT, replace(PREDICTED, loss=5.15)), "weak-loss", Verdict.PASS),
+    "a loss far from any sound model's": Fault(instead(CHAT, replace(PREDICTED, loss=7.54)), "weak-loss", Verdict.WARN),
+    "a class of another model type": Fault(
+        instead(CHAT, replace(PLANNED, type_doubt="for `mistral` the Auto classes load `MistralForCausalLM`")),
+        "model-type",
+        Verdict.WARN,
+    ),
     "a loss that says nothing": Fault(
         instead(CHAT, replace(PREDICTED, loss=10.85, excuse="it may write another language")),
         "loss-not-judged",
