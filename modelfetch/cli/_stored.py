@@ -21,9 +21,11 @@ def find_model(store: Store, text: str) -> Snapshot | Path:
 
     Raises:
         NotFoundError: the store has none, and there is no such folder.
-        UsageError: `text` is not a reference, and there is no such folder.
+        UsageError: `text` is not a reference, and there is no such folder; or it is a file.
     """
     folder = Path(text).expanduser()
+    if folder.is_file():
+        raise UsageError(f"`{text}` is a file; a model is named by the folder that it is in", hint=str(folder.parent))
     if _PATH.match(text):
         return folder
     try:

@@ -13,6 +13,7 @@ import pytest
 from modelfetch.cli import _inspect_answers, run
 from modelfetch.cli._cells import width
 from modelfetch.config import load
+from modelfetch.errors import UsageError
 from modelfetch.inspection import Answers, inspect
 from modelfetch.inspection.answers import (
     Likely,
@@ -62,6 +63,14 @@ def test_a_model_of_the_store_is_described_with_its_commit(capsys: pytest.Captur
     assert "LlamaForCausalLM" in printed.out
     assert "mit (README.md)" in printed.out
     assert printed.err == ""
+
+
+def test_a_file_is_not_taken_for_a_model_and_its_folder_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "own", FILES)
+    assert run(["inspect", str(tmp_path / "own/config.json")]) == UsageError.exit_status
+    assert f"hint: {tmp_path / 'own'}\n" in capsys.readouterr().err
 
 
 def test_the_document_of_a_folder_has_no_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
