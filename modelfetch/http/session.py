@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from modelfetch import __version__
 from modelfetch.config.values import origin_of
 from modelfetch.http.network import Network
+from modelfetch.http.watching import Watched
 from modelfetch.planning.retry import STALL_S, TRICKLE_S, Fault, FaultError, Kind, Patience
 
 USER_AGENT = f"modelfetch/{__version__}"
@@ -41,28 +42,6 @@ _MOST_INTERIM = 16
 _LISTS = frozenset({"link", "ratelimit"})
 
 
-class _Watched(io.RawIOBase):
-    """What comes over a connection, for as long as it is worth waiting for."""
-
-    def __init__(self, raw: io.RawIOBase, patience: Patience) -> None:
-        self._raw = raw
-        self._patience = patience
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        began = time.monotonic()
-        count = self._raw.readinto(buffer)
-        if fault := self._patience.ends(count or 0, time.monotonic() - began):
-            raise FaultError(fault)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 class _RawAnswer(http.client.HTTPResponse):
     """The standard library's reading of an answer, which takes 103 for an answer, and reads answers of 100 and the
     lines after a chunked body for as long as they come, however slowly.
@@ -71,7 +50,7 @@ class _RawAnswer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.patience = Patience(_PATIENCE * (sock.gettimeout() or STALL_S))
-        self.fp = io.BufferedReader(_Watched(self.fp.detach(), self.patience))
+        self.fp = io.BufferedReader(Watched(self.fp.detach(), sock, self.patience))
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM):

@@ -7,7 +7,9 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -158,6 +160,54 @@ def test_the_systems_trust_counts(serve: Start, certificate: Path, monkeypatch: 
     server = serve(tls(certificate))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert get(f"https://localhost:{server.port}/").body == b"{}"
+
+
+def drops(certificate: Path, body: bytes, *, size: int, every_s: float) -> Callable[[socket.socket, list[bytes]], None]:
+    """A server over TLS that sends the one record that holds `body` in pieces of `size` bytes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve_slowly(connection: socket.socket, _: list[bytes]) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secured = context.wrap_bio(incoming, outgoing, server_side=True)
+        asked = b""
+        while not asked:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                secured.do_handshake()
+                asked = secured.read()
+            connection.sendall(outgoing.read())
+            if not asked:
+                incoming.write(connection.recv(1 << 16))
+        secured.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        connection.sendall(outgoing.read())
+        secured.write(body)
+        while piece := outgoing.read(size):
+            connection.sendall(piece)
+            time.sleep(every_s)
+
+    return serve_slowly
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what came of a record")
+def test_a_record_that_takes_longer_than_nothing_is_waited_for_is_waited_for(
+    serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"x" * 16_000
+    server = serve(drops(certificate, body, size=160, every_s=0.06))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Client(Network(), stall_s=2.5) as client:
+        assert client.get(f"https://localhost:{server.port}/").body == body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what came of a record")
+def test_a_record_that_comes_byte_by_byte_is_given_up(
+    serve: Start, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(drops(certificate, b"x" * 16_000, size=1, every_s=0.05))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Client(Network(), stall_s=1.0) as client, pytest.raises(FaultError) as raised:
+        client.get(f"https://localhost:{server.port}/")
+    assert raised.value.fault.kind is Kind.TRICKLE
 
 
 def test_a_handshake_that_breaks_off_is_no_refusal(serve: Start) -> None:
