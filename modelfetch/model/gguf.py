@@ -9,6 +9,7 @@ Reads the header, never weights.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ _TYPES = {
     28: ("F64", 1, 8),
     30: ("BF16", 1, 2),
 }
+# The most digits that a number of layers will ever have.
+_BLOCK = re.compile(r"blk\.(\d{1,6})\.")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class GgufHeader:
     @property
     def architecture(self) -> str:
         return str(self.metadata.get("general.architecture", ""))
+
+    @property
+    def surplus_block(self) -> int | None:
+        """The last block it has, where that is beyond those it counts; loaders leave it out without a word."""
+        counted = self.metadata.get(f"{self.architecture}.block_count")
+        listed = [int(match[1]) for tensor in self.tensors if (match := _BLOCK.match(tensor.name))]
+        last = max(listed, default=-1)
+        return last if isinstance(counted, int) and last >= counted else None
 
 
 def read_gguf(path: Path) -> GgufHeader:

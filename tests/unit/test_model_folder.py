@@ -11,6 +11,7 @@ import pytest
 from modelfetch.errors import NotFoundError
 from modelfetch.model.folder import read_folder
 from tests.conftest import safetensors_bytes
+from tests.unit.test_model_headers import gguf
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ def test_a_shard_that_the_index_names_must_be_there_with_its_weights(folder: Pat
     found = broken(folder)
     assert found["model-00002-of-00002.safetensors"].startswith("missing, with 1 weights")
     assert "`b`" in found["model-00001-of-00002.safetensors"]
+
+
+@pytest.mark.parametrize(("name", "sound"), [("blk.29.attn_q.weight", True), ("blk.30.attn_q.weight", False)])
+def test_a_gguf_file_counts_every_block_that_it_has(name: str, sound: bool, folder: Path) -> None:
+    (folder / "model.gguf").write_bytes(gguf(name=name))
+    assert broken(folder) == (
+        {} if sound else {"model.gguf": "its metadata counts 30 blocks, and it has weights of block 30"}
+    )
 
 
 def test_a_module_that_modules_json_names_must_have_its_configuration(folder: Path) -> None:

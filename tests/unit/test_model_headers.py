@@ -88,7 +88,9 @@ def text(value: str) -> bytes:
     return struct.pack("<Q", len(value)) + value.encode()
 
 
-def gguf(*, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64) -> bytes:
+def gguf(
+    *, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64, name: str = "token_embd.weight"
+) -> bytes:
     """One Q4_0 tensor of 64 elements, 36 bytes, after a few values of metadata."""
     values = [
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
@@ -98,7 +100,7 @@ def gguf(*, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64) -
         text("tokenizer.ggml.padding_token_id") + struct.pack("<II", 4, 2),
         text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 0.5, 1.5),
     ]
-    described = text("token_embd.weight") + struct.pack("<IQQIQ", 2, 32, 2, kind, 0)
+    described = text(name) + struct.pack("<IQQIQ", 2, 32, 2, kind, 0)
     header = b"GGUF" + struct.pack("<IQQ", version, tensors, len(values)) + b"".join(values) + described
     return header + bytes(-len(header) % 32) + bytes(data)
 
