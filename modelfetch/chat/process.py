@@ -169,7 +169,7 @@ class ModelProcess:
 
 
 def _environment(load: Load, scratch: Path) -> dict[str, str]:
-    environment = child_environment(os.environ, scratch)
+    environment = child_environment(os.environ, scratch, runs_foreign_code=load.trust_remote_code)
     if load.wish.on_cpu:
         # CUDA reserves memory in every process that only asks for it.
         environment["CUDA_VISIBLE_DEVICES"] = ""

@@ -140,6 +140,9 @@ def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.import_s is not None and facts.byte_code is False:
         why = "each time: Python keeps no byte code of torch; python -m compileall writes it once"
         yield "imports", f"{format_duration(facts.import_s)} {why}"
+    elif facts.import_s is not None and facts.compiled:
+        where = facts.byte_code_folder or "beside the packages"
+        yield "imports", f"{format_duration(facts.import_s)}, once: their byte code was compiled and is kept ({where})"
     if facts.load_s is None and facts.parameters is not None:
         yield "made for", f"{facts.parameters / 1e6:,.1f} M parameters ({facts.class_name}), by the headers alone"
     if facts.load_s is not None and facts.parameters is not None:

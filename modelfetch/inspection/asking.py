@@ -135,7 +135,7 @@ def _run(request: Request, name: str, limit_s: float) -> Answers:
     with TemporaryDirectory(prefix="modelfetch-inspect-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         request.write(folder / "request.json")
-        environment = child_environment(os.environ, folder)
+        environment = child_environment(os.environ, folder, runs_foreign_code=request.trust_remote_code)
         if request.exercise is None or request.wish.on_cpu:
             # CUDA reserves memory in every process that only asks for it.
             environment["CUDA_VISIBLE_DEVICES"] = ""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import modelfetch
+from modelfetch.model import bytecode
 from modelfetch.processes import cores
 
 _SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|proxy", re.IGNORECASE)
@@ -25,9 +26,18 @@ def child_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-X", "faulthandler", "-c", _BOOT, ours, module, *arguments]
 
 
-def child_environment(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """`environment` without secrets, offline, with caches of its own, and with as many threads as there are cores."""
+def child_environment(
+    environment: Mapping[str, str], scratch: Path, *, runs_foreign_code: bool = False
+) -> dict[str, str]:
+    """`environment` without secrets, offline, with caches of its own, and with as many threads as there are cores.
+
+    A child that runs a model's own code, with consent, is given no folder for byte code: later children would run what
+    it leaves there.
+    """
     kept = {name: value for name, value in environment.items() if not _SECRET.search(name)}
+    if not runs_foreign_code and (folder := bytecode.folder_for(environment)):
+        kept.pop(bytecode.NONE_WRITTEN, None)
+        kept[bytecode.PREFIX] = str(folder)
     return {
         "OMP_NUM_THREADS": str(usable_cores()),
         # Spinning at a barrier stands still where cores are shared: a factor of ten was measured.

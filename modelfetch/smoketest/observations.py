@@ -82,12 +82,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Stack:
-    """The software that ran the model, and how long it took to import; without `byte_code` it takes that every time."""
+    """The software that ran the model, and how long it took to import; without `byte_code` it takes that every time.
+
+    `compiled` is whether it was compiled this time to be kept, in `byte_code_folder` where that is not beside it.
+    """
 
     versions: Mapping[str, str]
     threads: int
     import_s: float | None = None
     byte_code: bool = True
+    compiled: bool = False
+    byte_code_folder: str | None = None
 
 
 @dataclass(frozen=True)

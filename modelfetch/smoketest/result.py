@@ -96,6 +96,8 @@ class Facts:
     threads: int | None = None
     import_s: float | None = None
     byte_code: bool | None = None
+    compiled: bool | None = None
+    byte_code_folder: str | None = None
     load_s: float | None = None
     first_token_s: float | None = None
     prefill_tokens_per_s: float | None = None
@@ -194,6 +196,8 @@ def _facts(case: Case) -> Facts:
         threads=stack.threads if stack else None,
         import_s=stack.import_s if stack else None,
         byte_code=stack.byte_code if stack else None,
+        compiled=stack.compiled if stack else None,
+        byte_code_folder=stack.byte_code_folder if stack else None,
         load_s=loaded.seconds if loaded else None,
         first_token_s=generated.first_token_s if generated else None,
         prefill_tokens_per_s=_speed(generated.prompt_tokens, generated.first_token_s) if generated else None,

@@ -58,7 +58,7 @@ def run_request(request: Request, timeout_s: float, listener: Listener) -> tuple
     with TemporaryDirectory(prefix="modelfetch-smoke-") as name:
         scratch = Path(name)
         request.write(scratch / "request.json")
-        environment = child_environment(os.environ, scratch)
+        environment = child_environment(os.environ, scratch, runs_foreign_code=request.trust_remote_code)
         if request.wish.on_cpu:
             # CUDA reserves memory in every process that only asks for it.
             environment["CUDA_VISIBLE_DEVICES"] = ""

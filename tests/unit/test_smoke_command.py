@@ -326,6 +326,12 @@ def test_a_plan_of_what_is_not_exercised_says_why(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.startswith(f"SKIP  {tmp_path}\n\n  a diffusers pipeline")
 
 
+def test_byte_code_that_was_compiled_to_be_kept_is_said_once() -> None:
+    compiled = replace(STACK, import_s=31.0, compiled=True, byte_code_folder="/home/me/.cache/modelfetch/bytecode-v1")
+    told = render(make_result(SUBJECT, instead(CHAT, compiled)))
+    assert "31.0 s, once: their byte code was compiled and is kept (/home/me/.cache/modelfetch/bytecode-v1)" in told
+
+
 def test_byte_code_that_is_not_kept_is_said_where_it_costs_time() -> None:
     told = render(make_result(SUBJECT, instead(CHAT, replace(STACK, import_s=31.0, byte_code=False))))
     assert (

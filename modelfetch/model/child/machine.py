@@ -7,8 +7,6 @@ import platform
 import warnings
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import cache_from_source
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,11 +97,6 @@ def _mps() -> Gpu | None:
         return None
     free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return Gpu("Apple GPU", min(int(free), memory.available_bytes()))
-
-
-def has_byte_code() -> bool:
-    """Whether Python keeps what it compiled of torch: a folder that cannot be written to has it compiled each time."""
-    return Path(cache_from_source(torch.__file__)).exists()
 
 
 def versions() -> dict[str, str]:

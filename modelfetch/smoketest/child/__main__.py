@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from modelfetch.model import bytecode
 from modelfetch.model.child import memory
 from modelfetch.model.kind import Kind
 from modelfetch.model.placement import DoesNotFit, needed_bytes
@@ -36,13 +37,14 @@ def main() -> None:
 def _work(request: Request, report: Report) -> bool:
     """Load and exercise; False where there was no place to do it, which is reported already."""
     report(Started("import"))
-    started = time.perf_counter()
+    had_byte_code, started = bytecode.is_kept(), time.perf_counter()
     # Here and not above: when the import itself fails or is slow, that is an observation.
     from modelfetch.model.child import loading, machine
     from modelfetch.smoketest.child import exercises, loaded, weights
 
     threads = machine.prepare()
-    report(Stack(machine.versions(), threads, time.perf_counter() - started, machine.has_byte_code()))
+    import_s, kept = time.perf_counter() - started, bytecode.is_kept()
+    report(Stack(machine.versions(), threads, import_s, kept, kept and not had_byte_code, sys.pycache_prefix))
     level, exercise = request.level, request.exercise
     if not request.only_place and exercise.has_structure:
         # Before memory is looked at: what the class lacks shows where the weights do not fit, too.
