@@ -53,6 +53,9 @@ def about_reply(replied: Replied, model: Ready, *, in_pipe: bool = False) -> Ite
     elif not reply.finished and ended.why == "length":
         off = ", or /think off" if model.thinking_switch and not in_pipe else ""
         yield f"it was still thinking when its {ended.new_tokens} tokens ran out: {option} {longer}{off}"
+    elif not reply.answer and reply.thinking:
+        off = "; /think off asks for one at once" if model.thinking_switch and not in_pipe else ""
+        yield f"the model thought and ended its turn without an answer{off}"
     elif not reply.answer:
         warmer = "--temperature 0.7" if in_pipe else "/set temperature 0.7"
         yield f"the model ended its turn without a word: ask in another way, or try {warmer}"

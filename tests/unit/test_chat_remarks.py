@@ -59,7 +59,7 @@ def test_a_whole_answer_needs_no_remark() -> None:
         (Reply(None, "Once"), "stop", "stopped"),
         (Reply(None, ""), "stop", "the question is forgotten"),
         (Reply(None, ""), "end of text", "without a word"),
-        (Reply("Hm.", ""), "end of text", "without a word"),
+        (Reply("Hm.", ""), "end of text", "the model thought and ended its turn without an answer"),
         (Reply(None, "Once"), "length", "cut off after 21 tokens: /set max_new_tokens 84"),
         (Reply("Hm.", "", finished=False), "length", "still thinking when its 21 tokens ran out"),
     ],
@@ -70,9 +70,10 @@ def test_what_a_reply_lacks_is_said_in_one_sentence(reply: Reply, why: str, word
 
 
 def test_thinking_is_told_to_be_switched_off_only_where_it_can_be() -> None:
-    cut = Reply("Hm.", "", finished=False)
-    assert "/think off" in about(cut, "length")[0]
-    assert "/think off" not in about(cut, "length", model=replace(MODEL, thinking_switch=False))[0]
+    for reply, why in ((Reply("Hm.", "", finished=False), "length"), (Reply("Hm.", ""), "end of text")):
+        assert "/think off" in about(reply, why)[0]
+        assert "/think off" not in about(reply, why, model=replace(MODEL, thinking_switch=False))[0]
+        assert "/think off" not in about(reply, why, in_pipe=True)[0]
 
 
 def test_in_a_pipe_options_are_named_and_no_commands() -> None:
