@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 _FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "HUGGING_FACE_", "MODELSCOPE_", "MODELFETCH_", "XDG_", "TRANSFORMERS_")
 _FOREIGN_NAMES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE"}
 _FOREIGN_NAMES |= {"COLUMNS", "LINES"}  # of the terminal that the tests were started from
+
+# A busy machine takes longer over an example than hypothesis allows, and no test is one of speed.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
