@@ -229,6 +229,9 @@ class Session:
         except (http.client.RemoteDisconnected, OSError) as error:
             connection.close()
             raise FaultError(Fault(Kind.CUT, _reason(error))) from error
+        except http.client.BadStatusLine as error:
+            connection.close()
+            raise FaultError(Fault(Kind.MALFORMED, "what answers there speaks no HTTP")) from error
         except (http.client.HTTPException, ValueError) as error:
             connection.close()
             raise FaultError(Fault(Kind.MALFORMED, type(error).__name__)) from error

@@ -123,6 +123,21 @@ def test_a_body_that_comes_slowly_is_read_to_its_end(monkeypatch: pytest.MonkeyP
     session.forget()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"\x15\x03\x01\x00\x02\x02\x46", b"{}\n", b"220 mail.example ready\r\n"],
+    ids=["TLS", "a document", "mail"],
+)
+def test_what_speaks_no_http_is_told_as_that(said: bytes, session: Session) -> None:
+    def serve(connection: socket.socket, _: list[bytes]) -> None:
+        head(connection)
+        connection.sendall(said)
+
+    with Server(serve) as server, pytest.raises(FaultError, match="speaks no HTTP") as raised:
+        read(session, server.url)
+    assert raised.value.fault.kind is Kind.MALFORMED
+
+
 def test_trailers_are_passed_over(session: Session) -> None:
     with sends(CHUNKED + b"2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n") as server:
         assert [read(session, server.url) for _ in range(2)] == [b"{}"] * 2
