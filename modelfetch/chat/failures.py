@@ -11,6 +11,8 @@ from modelfetch.model.placement import DoesNotFit, NoDevice
 from modelfetch.units import format_bytes
 
 _SMALLER = "free memory, try --dtype bfloat16, or take a smaller or quantised model"
+# What Python's faulthandler writes after the words that name a crash: frames, threads, what was imported.
+_OF_A_STACK = (" ", "Current thread ", "Thread ", "Extension modules: ")
 # A package that is not installed is a matter of this machine, anything else of what was asked for.
 _PACKAGES = {"gguf", "quantisation-backend"}
 
@@ -64,8 +66,7 @@ def reported(failure: Raised | DoesNotFit | NoDevice, name: str) -> SmokeError:
 
 def ended(ending: Ending, name: str, phase: str) -> SmokeError:
     """The child is gone without having said why."""
-    # What is indented are the frames of a stack.
-    log = [line for line in ending.log.splitlines() if line.strip() and not line.startswith(" ")][-3:]
+    log = [line for line in ending.log.splitlines() if line.strip() and not line.startswith(_OF_A_STACK)][-3:]
     hint = f"modelfetch smoke {name}"
     if ending.garbled:
         why = "wrote what is no reply, and was ended"
