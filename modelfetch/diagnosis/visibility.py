@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _PREFIXES = ("GPU-", "MIG-")
@@ -39,6 +39,23 @@ def visible(variable: str, count: int, uuids: Iterable[str] = ()) -> Visible:
             return Visible(0, entry, is_repeated=True)
         taken.append(entry)
     return Visible(len(taken))
+
+
+def numbers(variable: str | None, uuids: Sequence[str]) -> list[int | None]:
+    """The number, among all GPUs, of each that is visible; None for one that is not listed. Parts have none.
+
+    `uuids` has an empty text where one is not known; `variable` is None where nothing chooses.
+    """
+    if variable is None:
+        return list(range(len(uuids)))
+    shown = visible(variable, len(uuids), filter(None, uuids))
+    return [_number(entry.strip(), uuids) for entry in variable.split(",")[: shown.count]]
+
+
+def _number(entry: str, uuids: Sequence[str]) -> int | None:
+    if entry.isdecimal():
+        return int(entry) if int(entry) < len(uuids) else None
+    return next((number for number, uuid in enumerate(uuids) if uuid.lower().startswith(entry.lower())), None)
 
 
 def _kind(entry: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from modelfetch.config import load
 from modelfetch.diagnosis import Severity
 from modelfetch.diagnosis.probes.hardware import read_hardware
-from modelfetch.diagnosis.visibility import Visible, visible
+from modelfetch.diagnosis.visibility import Visible, numbers, visible
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
 
@@ -182,6 +182,24 @@ def test_the_list_of_visible_gpus_is_read_as_cuda_and_torch_read_it(variable: st
 
 def test_a_uuid_is_believed_where_nobody_says_which_there_are() -> None:
     assert visible("GPU-0000,MIG-0000", 2) == Visible(1, "MIG-0000")
+
+
+@pytest.mark.parametrize(
+    ("variable", "behind"),
+    [
+        (None, [0, 1, 2]),
+        ("2,0", [2, 0]),
+        ("1,9,0", [1]),
+        ("", []),
+        ("GPU-77,GPU-4f", [2, 0]),
+        ("MIG-1", []),
+    ],
+)
+def test_the_gpus_behind_the_visible_ones_are_known_by_their_numbers(
+    variable: str | None, behind: list[int | None]
+) -> None:
+    assert numbers(variable, ["GPU-4f01", "", "GPU-7703"]) == behind
+    assert numbers("0", []) == [None]
 
 
 def nvcc(fake: FakeMachine, answer: str) -> str:

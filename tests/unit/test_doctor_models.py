@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelfetch.config import load
-from modelfetch.diagnosis import Finding, Severity
+from modelfetch.diagnosis import Finding, Machine, Severity
 from modelfetch.diagnosis.checks.caches import check_caches
 from modelfetch.diagnosis.checks.disk import check_space
 from modelfetch.diagnosis.checks.models import check_models
@@ -19,7 +19,7 @@ from modelfetch.diagnosis.probes.caches import CacheFacts, QueueFacts, read_cach
 from modelfetch.diagnosis.probes.hardware import HardwareFacts
 from modelfetch.diagnosis.probes.limits import LimitFacts
 from modelfetch.diagnosis.probes.models import ModelFacts, StoredModel, read_models
-from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts
+from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlDevice, NvmlFacts
 from modelfetch.diagnosis.probes.storage import Place, StorageFacts
 from modelfetch.diagnosis.probes.torch_files import TorchFacts
 from modelfetch.model.kind import Exercise, Kind
@@ -167,31 +167,58 @@ def test_models_for_which_time_is_short_are_counted(fake: FakeMachine) -> None:
     assert (facts.models, facts.unread, facts.has_transformers) == ((), 1, True)
 
 
-def room(elements: int, *, free: int, gpu: int | None = None) -> list[Finding]:
-    """What is told of a model of so many weights on a machine with so much memory."""
-    plan = Exercise(Kind.CHAT, "LlamaForCausalLM", elements, 0, elements * 2, stored_dtype="bfloat16")
-    devices = () if gpu is None else (CudaDevice("NVIDIA L4", 89, gpu),)
+def plan(elements: int) -> Exercise:
+    return Exercise(Kind.CHAT, "LlamaForCausalLM", elements, 0, elements * 2, stored_dtype="bfloat16")
+
+
+def room(
+    elements: int, *, free: int, gpus: tuple[int, ...] = (), sees: tuple[int, ...] | None = None, **environment: str
+) -> list[Finding]:
+    """What is told of a model of so many weights on a machine with so much memory.
+
+    Each GPU after the first is half full; CUDA `sees` all of them unless it is told otherwise.
+    """
+    seen = range(len(gpus)) if sees is None else sees
+    held = (
+        NvmlDevice("L4", size, (number > 0) * size // 2, 0, uuid=f"GPU-{number}") for number, size in enumerate(gpus)
+    )
     values = [
-        ModelFacts((StoredModel("own/name", plan),), has_transformers=True),
-        CudaFacts(devices=devices),
-        NvmlFacts(),
+        ModelFacts((StoredModel("own/name", plan(elements)),), has_transformers=True),
+        CudaFacts(devices=tuple(CudaDevice("L4", 89, gpus[number]) for number in seen)),
+        NvmlFacts(devices=tuple(held)),
         TorchFacts(Path("torch"), "2.14.0", cuda="13.0"),
-        HardwareFacts((), None, frozenset({"nvidia0"} if devices else ()), (), False, False),
+        HardwareFacts((), None, frozenset({"nvidia0"} if gpus else ()), (), False, False),
         LimitFacts(cpus=2, memory_available_bytes=free),
+        Machine(environment=environment),
     ]
     return check_models(Facts(values))
 
 
 def test_where_a_model_fits_is_told_with_what_it_needs_and_what_is_there() -> None:
-    assert [finding.name for finding in room(10**9, free=64 * 10**9, gpu=24 * 10**9)] == ["models"]
-    _, on_cpu = room(20 * 10**9, free=200 * 10**9, gpu=24 * 10**9)
+    assert [finding.name for finding in room(10**9, free=64 * 10**9, gpus=(24 * 10**9,))] == ["models"]
+    _, on_cpu = room(20 * 10**9, free=200 * 10**9, gpus=(24 * 10**9,))
     assert (on_cpu.severity, on_cpu.title) == (
         Severity.INFO,
         "`own/name` needs 40.8 GB, the GPU has 24.0 GB free, so it runs on the CPU in float32",
     )
-    _, nowhere = room(20 * 10**9, free=16 * 10**9, gpu=24 * 10**9)
+    _, nowhere = room(20 * 10**9, free=16 * 10**9, gpus=(24 * 10**9,))
     assert (nowhere.name, nowhere.severity) == ("model.memory", Severity.WARNING)
     assert "16.0 GB are free" in nowhere.title
+
+
+def test_a_model_that_no_gpu_holds_alone_is_spread_over_all_that_are_visible() -> None:
+    both = (40 * 10**9, 40 * 10**9)
+    _, spread = room(20 * 10**9, free=200 * 10**9, gpus=both)
+    assert spread.title == "`own/name` fits into no GPU alone, so it is spread over 2"
+    _, on_cpu = room(35 * 10**9, free=200 * 10**9, gpus=both)
+    assert "the GPUs have 60.0 GB free" in on_cpu.title
+
+
+@pytest.mark.parametrize(("variable", "seen", "free"), [("1", 1, "20.0"), ("GPU-1", 1, "20.0"), ("0", 0, "40.0")])
+def test_what_others_hold_is_counted_of_the_gpu_that_is_visible(variable: str, seen: int, free: str) -> None:
+    both = (40 * 10**9, 40 * 10**9)
+    _, finding = room(26 * 10**9, free=200 * 10**9, gpus=both, sees=(seen,), CUDA_VISIBLE_DEVICES=variable)
+    assert f"the GPU has {free} GB free" in finding.title
 
 
 def test_what_lies_in_other_tools_caches_twice_and_in_halves_is_counted(fake: FakeMachine) -> None:

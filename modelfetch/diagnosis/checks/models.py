@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
+from modelfetch.diagnosis.machine import Machine
 from modelfetch.diagnosis.probes.hardware import HardwareFacts
 from modelfetch.diagnosis.probes.limits import LimitFacts
 from modelfetch.diagnosis.probes.models import ModelFacts, StoredModel
 from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts
 from modelfetch.diagnosis.probes.torch_files import TorchFacts
+from modelfetch.diagnosis.visibility import numbers
 
 if TYPE_CHECKING:
+    from modelfetch.model.placement import Gpu
     from modelfetch.model.placement import Machine as Room
 
 _PROVE = "modelfetch doctor models"
@@ -73,18 +76,29 @@ def _called(model: StoredModel) -> str:
 def _room(facts: Facts) -> Room:
     """What this machine has for a model, without asking torch."""
     # Imported here, as in the probe: the first lines do not wait for it.
-    from modelfetch.model.placement import Gpu
     from modelfetch.model.placement import Machine as Room
 
-    cuda, nvml, torch, limits = facts[CudaFacts], facts[NvmlFacts], facts[TorchFacts], facts[LimitFacts]
-    usable = cuda.devices if torch.cuda and facts[HardwareFacts].has_gpu else ()
-    gpu = None
-    if usable:
-        held = nvml.devices[0].memory_used_bytes if nvml.devices else 0
-        gpu = Gpu(usable[0].name, usable[0].memory_bytes - held)
+    torch, limits = facts[TorchFacts], facts[LimitFacts]
+    gpus = _gpus(facts) if torch.cuda and facts[HardwareFacts].has_gpu else []
     sizes = (limits.memory_available_bytes, limits.memory_limit_bytes)
     available = min((size for size in sizes if size is not None), default=1 << 62)
-    return Room(torch.cuda, len(usable), gpu, None, None, "the CPU", available)
+    first, others = (gpus[0], tuple(gpus[1:])) if gpus else (None, ())
+    return Room(torch.cuda, len(gpus), first, None, None, "the CPU", available, others)
+
+
+def _gpus(facts: Facts) -> list[Gpu]:
+    """The GPUs that torch would see, each with what others leave of it."""
+    from modelfetch.model.placement import Gpu
+
+    devices = facts[NvmlFacts].devices
+    variable = facts[Machine].environment.get("CUDA_VISIBLE_DEVICES")
+    behind = dict(enumerate(numbers(variable, [device.uuid for device in devices])))
+    gpus = []
+    for index, device in enumerate(facts[CudaFacts].devices):
+        number = behind.get(index)
+        held = 0 if number is None else devices[number].memory_used_bytes
+        gpus.append(Gpu(device.name, device.memory_bytes - held))
+    return gpus
 
 
 def _damaged(stored: ModelFacts) -> list[Finding]:
@@ -171,8 +185,12 @@ def _short(model: StoredModel, room: Room) -> list[Finding]:
     short = next((each for each in tried if isinstance(each, DoesNotFit)), None)
     if short is not None and isinstance(last, Placed):
         needed, free = short.needed_bytes / 1e9, short.available_bytes / 1e9
-        title = f"{_called(model)} needs {needed:.1f} GB, the GPU has {free:.1f} GB free, so it runs on the CPU"
+        have = "GPUs have" if room.others else "GPU has"
+        title = f"{_called(model)} needs {needed:.1f} GB, the {have} {free:.1f} GB free, so it runs on the CPU"
         return [note("model.memory", f"{title} in {last.dtype}", model=model.name)]
+    if isinstance(last, Placed) and last.gpus > 1:
+        title = f"{_called(model)} fits into no GPU alone, so it is spread over {last.gpus}"
+        return [note("model.memory", title, model=model.name)]
     return []
 
 
