@@ -94,6 +94,20 @@ def test_a_proxy_that_refuses_is_a_fault_that_shows_no_password(serve: Start, mo
     assert "secretword" not in str(raised.value)
 
 
+def test_a_proxy_that_answers_byte_by_byte_is_not_waited_for(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trickle(connection: socket.socket, _: list[bytes]) -> None:
+        head(connection)
+        while True:
+            connection.sendall(b"H")
+            time.sleep(0.02)
+
+    monkeypatch.setattr("modelfetch.http.network.TRICKLE_S", 0.5)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{serve(trickle).port}")
+    with pytest.raises(FaultError, match="no answer in time") as raised:
+        get("https://hub.example/")
+    assert raised.value.fault.kind is Kind.PROXY
+
+
 def test_socks_proxies_are_given_the_name_to_resolve(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     def socks5(connection: socket.socket, heard: list[bytes]) -> None:
         connection.recv(1 + 1 + connection.recv(2)[1] - 2 or 1)
