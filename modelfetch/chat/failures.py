@@ -6,13 +6,12 @@ from modelfetch.chat.process import Ending
 from modelfetch.chat.protocol import WRITING, Raised, TooLong
 from modelfetch.errors import ConfigError, ModelfetchError, SmokeError, UsageError
 from modelfetch.model.contents import BrokenFile, NotExercised
+from modelfetch.model.isolation import last_words
 from modelfetch.model.kind import Kind
 from modelfetch.model.placement import DoesNotFit, NoDevice
 from modelfetch.units import format_bytes
 
 _SMALLER = "free memory, try --dtype bfloat16, or take a smaller or quantised model"
-# What Python's faulthandler writes after the words that name a crash: frames, threads, what was imported.
-_OF_A_STACK = (" ", "Current thread ", "Thread ", "Extension modules: ")
 # A package that is not installed is a matter of this machine, anything else of what was asked for.
 _PACKAGES = {"gguf", "quantisation-backend"}
 
@@ -66,18 +65,18 @@ def reported(failure: Raised | DoesNotFit | NoDevice, name: str) -> SmokeError:
 
 def ended(ending: Ending, name: str, phase: str) -> SmokeError:
     """The child is gone without having said why."""
-    log = [line for line in ending.log.splitlines() if line.strip() and not line.startswith(_OF_A_STACK)][-3:]
+    log = last_words(ending.log)
     hint = f"modelfetch smoke {name}"
     if ending.garbled:
         why = "wrote what is no reply, and was ended"
     elif ending.signal == "SIGKILL":
         kernel = "the kernel did, for want of memory" if ending.for_memory else "most often the kernel does, for memory"
-        why, hint, log = f"was killed while {phase}: {kernel}", _SMALLER, []
+        why, hint, log = f"was killed while {phase}: {kernel}", _SMALLER, ""
     elif ending.signal:
         why, hint = f"crashed with {ending.signal} while {phase}", "modelfetch doctor --deep"
     else:
         why = f"ended by itself with status {ending.exit_status} while {phase}"
-    facts = {"last lines": "\n".join(log)} if log else {}
+    facts = {"last lines": log} if log else {}
     return SmokeError(f"the process that held `{name}` {why}", facts=facts, hint=hint)
 
 

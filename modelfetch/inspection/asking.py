@@ -25,7 +25,7 @@ from modelfetch.inspection.request import Questions, Request
 from modelfetch.model.contents import ModelFolder, NotExercised
 from modelfetch.model.documents import read_value
 from modelfetch.model.folder import read_folder
-from modelfetch.model.isolation import child_command, child_environment
+from modelfetch.model.isolation import child_command, child_environment, last_words
 from modelfetch.model.kind import POOLINGS, SENSES, TRUST, Exercise, Kind, choose
 from modelfetch.model.placement import BASE_LIMIT_S, Wish, time_limit_s
 from modelfetch.model.sizes import integer
@@ -35,6 +35,8 @@ from modelfetch.processes import Group, Streams, signal_of
 
 CHILD = "modelfetch.inspection.child"
 MAX_ANSWER_BYTES = 64 << 20
+# With torch, the list of modules that ends a crash has a few thousand.
+LOG_BYTES = 16_384
 # Kinds that give each token a probability, or each text a vector.
 PREDICTING = frozenset({Kind.CHAT, Kind.BASE, Kind.JUDGE, Kind.VISION, Kind.SEQ2SEQ, Kind.MASKED})
 # A package that is not installed is a matter of this machine, anything else of what was asked for.
@@ -163,12 +165,12 @@ def _read_answers(folder: Path, name: str, status: int) -> Answers:
     except (OSError, ValueError, RecursionError) as error:
         with (folder / "noise").open("rb") as noise:
             noise.seek(0, os.SEEK_END)
-            noise.seek(max(0, noise.tell() - 4096))
-            last = noise.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+            noise.seek(max(0, noise.tell() - LOG_BYTES))
+            last = last_words(noise.read().decode("utf-8", "replace"))
         how = signal_of(status) or f"status {status}"
         raise SmokeError(
             f"the process that held `{name}` ended with {how} and gave no answer",
-            facts={"last lines": "\n".join(last)} if last else {},
+            facts={"last lines": last} if last else {},
             hint=f"modelfetch smoke {name}",
         ) from error
 

@@ -19,6 +19,9 @@ _SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|proxy"
 # `-P` keeps the working folder off the path, where a model's own torch.py could lie; the last place is for ourselves.
 _BOOT = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 
+# What Python's faulthandler writes after the words that name a crash: frames, threads, and all that was imported.
+_OF_A_STACK = (" ", "Current thread ", "Thread ", "Extension modules: ")
+
 
 def child_command(module: str, *arguments: str) -> list[str]:
     """The command that runs `module` of this package in a fresh interpreter."""
@@ -65,3 +68,8 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         return here
     return here if quota == "max" else max(1, min(here, round(int(quota) / int(period))))
+
+
+def last_words(log: str) -> str:
+    """The last lines of a child's noise that say something: of a crash what names it."""
+    return "\n".join([line for line in log.splitlines() if line.strip() and not line.startswith(_OF_A_STACK)][-3:])

@@ -14,6 +14,7 @@ from modelfetch.chat.protocol import WRITING, Ended, Raised, Ready
 from modelfetch.chat.settings import Defaults
 from modelfetch.chat.state import State
 from modelfetch.chat.talk import LeftOut, Replied
+from modelfetch.model.isolation import last_words
 from modelfetch.model.placement import DoesNotFit, Placed
 from modelfetch.model.thinking import Reply
 
@@ -122,3 +123,13 @@ def test_memory_that_runs_out_in_a_reply_is_told_from_weights_that_do_not_fit() 
 def test_an_error_is_its_first_line() -> None:
     error = reported(Raised("load", "OSError", "no such file\nand a page about it"), "own/name")
     assert error.message == "`own/name` failed while load: no such file"
+
+
+def test_of_a_crash_those_lines_are_kept_that_name_it() -> None:
+    crash = (
+        "loading\n\nFatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n"
+        '  File "x.py", line 1\n\nExtension modules: numpy.core, torch._C (total: 2)\n'
+    )
+    assert last_words(crash) == "loading\nFatal Python error: Aborted"
+    assert last_words("a\nb\nc\nd\n") == "b\nc\nd"
+    assert last_words("") == ""
