@@ -76,8 +76,10 @@ def main() -> None:
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     tell(cuda_available=available, warnings=[str(warning.message).strip()[:500] for warning in caught])
-    count = torch.cuda.device_count() if available else 0
-    tell(trials=[trial(torch, f"cuda:{index}") for index in range(count)])
+    trials: list[dict[str, object]] = []
+    for index in range(torch.cuda.device_count() if available else 0):
+        trials.append(trial(torch, f"cuda:{index}"))
+        tell(trials=trials)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def read_locks(machine: Machine, settings: Settings) -> LockFacts:
         except OSError:
             continue  # released and removed meanwhile
         files += 1
-        if held:  # where no kernel tells, there may be no numbers of devices either
-            holders.add(held.get((os.major(status.st_dev), os.minor(status.st_dev), status.st_ino), 0))
-    return LockFacts(files, tuple(sorted(holders - {0})))
+        # Asked only where a kernel tells: elsewhere devices may have no such numbers.
+        if held and (holder := held.get((os.major(status.st_dev), os.minor(status.st_dev), status.st_ino))):
+            holders.add(holder)
+    return LockFacts(files, tuple(sorted(holders)))
