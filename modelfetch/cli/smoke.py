@@ -83,6 +83,8 @@ def command(  # noqa: PLR0913 - the options that are not fields of a test
         raise UsageError("--force goes with --all; a model that is named is always run", hint="leave --force away")
     if choices["trust_remote_code"] and len(models) != 1:
         raise UsageError("whose code may run is said of one model at a time", hint="name one model")
+    if choices["prompt"] is not None and not choices["prompt"].strip():
+        raise UsageError("there is nothing in the prompt", hint="leave --prompt away for the built-in question")
     if report and plan:
         raise UsageError("--report is about tests, and --plan runs none", hint="leave one of them away")
     if report and not report.absolute().parent.is_dir():

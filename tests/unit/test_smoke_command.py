@@ -53,6 +53,12 @@ def test_consent_to_run_code_is_given_for_one_model(models: list[str], capsys: p
     assert "one model at a time" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_an_empty_prompt_is_no_question(prompt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["smoke", "a/b", "--prompt", prompt]) == 2
+    assert "nothing in the prompt" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "expected"),
     [
