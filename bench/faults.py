@@ -44,6 +44,29 @@ class AtByte(Fault):
 
 
 @dataclass(frozen=True)
+class Document:
+    """No fault: this document comes instead."""
+
+    phase: ClassVar[Phase] = "data"
+    body: bytes
+    media_type: str
+
+    def injure(self, answer: Answer) -> Answer:
+        return Answer(200, "metadata", answer.body).with_body(self.body, self.media_type)
+
+
+@dataclass(frozen=True)
+class ForWhoAsks(Fault):
+    """Hits whoever asks for `file` with `field` in the query, and nobody else."""
+
+    file: str = ""
+    field: str = ""
+
+    def hits(self, question: Question, answer: Answer, origin: Origin) -> bool:  # noqa: ARG002 - whoever is asked
+        return self.field in question.query and answer.file == self.file
+
+
+@dataclass(frozen=True)
 class ServedBy:
     """No fault: another server has the large files, under the same paths as the simulated content network."""
 

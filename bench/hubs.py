@@ -12,17 +12,22 @@ from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 from bench import nginx
-from bench.faults import ServedBy
+from bench.faults import Document, ForWhoAsks, ServedBy
 from bench.model import MadeModel
 from bench.values import REPO, Hub
+from modelfetch.piecelist import FIELD, MEDIA_TYPE, to_bytes
+from modelfetch.store.hashing import hash_file
 from tests.simulator import FakeHub, Fault
 
 
 class Hubs:
     """The running hubs of one row."""
 
-    def __init__(self, plans: Sequence[Hub], running: Sequence[FakeHub], sender: nginx.Nginx | None) -> None:
+    def __init__(
+        self, plans: Sequence[Hub], running: Sequence[FakeHub], sender: nginx.Nginx | None, lists: Sequence[Fault]
+    ) -> None:
         self._plans = plans
+        self._lists = lists
         self._running = running
         self._sender = sender
         self._bytes_before = self._requests_before = 0
@@ -47,9 +52,8 @@ class Hubs:
         return self._all_requests() - self._requests_before
 
     def _faults(self, plan: Hub) -> Sequence[Fault]:
-        if not plan.nginx or self._sender is None:
-            return plan.faults
-        return (Fault(ServedBy(self._sender.url), times=None), *plan.faults)
+        served = (Fault(ServedBy(self._sender.url), times=None),) if plan.nginx and self._sender else ()
+        return (*(self._lists if plan.knows_pieces else ()), *served, *plan.faults)
 
     def _all_bytes(self) -> int:
         return sum(hub.bytes_sent() for hub in self._running) + (self._sender.sent_bytes if self._sender else 0)
@@ -80,7 +84,19 @@ def running(plans: Sequence[Hub], model: MadeModel, folder: Path, *, with_nginx:
         ]
         for hub in started:
             _learn_digests(hub)
-        yield Hubs(plans, started, sender)
+        lists = _lists(model) if any(plan.knows_pieces for plan in plans) else ()
+        yield Hubs(plans, started, sender, lists)
+
+
+def _lists(model: MadeModel) -> list[Fault]:
+    """What hands out the list of every file that has one."""
+    hashed = {name: hash_file(path, with_git_sha1=False) for name, path in model.files.items()}
+    pieces = {name: hasher.pieces() for name, hasher in hashed.items() if hasher}
+    return [
+        ForWhoAsks(Document(to_bytes(known), MEDIA_TYPE), times=None, file=name, field=FIELD)
+        for name, known in pieces.items()
+        if known
+    ]
 
 
 def _learn_digests(hub: FakeHub) -> None:

@@ -111,6 +111,8 @@ def _told(hub: Hub) -> str:
     parts = [repr(fault) for fault in hub.faults]
     if hub.nginx:
         parts.append("nginx sends the large files")
+    if hub.knows_pieces:
+        parts.append("hands out the list of a file's pieces")
     if hub.rate:
         parts.append(f"{format_bytes(hub.rate)}/s for each connection")
     if hub.latency_s:

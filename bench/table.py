@@ -153,6 +153,17 @@ ROWS = (
         (Notices(), Finishes(), SentAtMost(1.1)),
     ),
     Row(
+        "wrong-byte-known-pieces",
+        "256 MiB, one byte flipped on the wire, two sources, one of which knows the pieces",
+        _ONE_FILE,
+        (
+            Hub((Fault(FlipIn(1000)),), rate=_TROUBLED_RATE),
+            Hub(rate=_TROUBLED_RATE, knows_pieces=True),
+        ),
+        {"modelfetch": f"{_PULL} --endpoint $SECOND"},
+        (Notices(), Finishes(), SentAtMost(1.1)),
+    ),
+    Row(
         "nothing-to-do",
         "A pull that has nothing to do: 256 MiB and ten small files that are there",
         Model({**_FEW_FILES, WEIGHTS: 256 * MIB}),

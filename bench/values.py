@@ -38,13 +38,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Hub:
-    """How one hub behaves. `rate` is bytes a second for each connection; `nginx` lets nginx send the large files."""
+    """How one hub behaves. `rate` is bytes a second for each connection; `nginx` lets nginx send the large files.
+
+    One that `knows_pieces` hands out the list of a file's pieces, as `modelfetch serve` does.
+    """
 
     faults: tuple[Fault, ...] = ()
     rate: float | None = None
     latency_s: float = 0.0
     link_life_requests: int | None = None
     nginx: bool = False
+    knows_pieces: bool = False
 
 
 class Before(Enum):

@@ -18,6 +18,8 @@ from bench.faults import AtByte, FlipIn, StallAt
 from bench.model import MadeModel, make
 from bench.values import MIB, REPO, WEIGHTS, Hub, Model, State
 from modelfetch.model.headers import read_safetensors
+from modelfetch.piecelist import address, from_bytes
+from modelfetch.store.hashing import hash_file
 from tests.plain_http import fetch
 from tests.simulator import FakeHub, Fault
 
@@ -117,6 +119,20 @@ def test_every_run_counts_from_nothing_and_meets_the_same_faults(running: hubs.H
         assert running.sent_bytes == SIZE
         assert 1 <= running.requests <= 2
     assert got[0] == got[1]
+
+
+def test_a_hub_that_knows_the_pieces_hands_them_out_and_the_file_as_before(tmp_path: Path) -> None:
+    model = make(Model({WEIGHTS: 6 * MIB}), tmp_path / "model")
+    hashed = hash_file(model.files[WEIGHTS])
+    assert hashed
+    plans = (Hub(), Hub(knows_pieces=True))
+    with hubs.running(plans, model, tmp_path, with_nginx=False) as running:
+        running.reset()
+        plain, knowing = (fetch(address(f"{url}/{REPO}/resolve/main/{WEIGHTS}")) for url in running.urls)
+        assert plain.status == 302
+        assert knowing.status == 200
+        assert from_bytes(knowing.body) == hashed.pieces()
+        assert fetch(f"{running.urls[1]}/{REPO}/resolve/main/{WEIGHTS}").status == 302
 
 
 def _is_alive(pid: int) -> bool:
