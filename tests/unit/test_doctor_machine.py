@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,14 @@ def test_the_file_system_is_that_of_the_nearest_mount(fake: FakeMachine) -> None
     finding = found(fake, "file-system")["fs.type"]
     assert finding.severity is Severity.WARNING
     assert "is on nfs4" in finding.title
+
+
+@pytest.mark.parametrize(("path", "is_windows"), [("/mnt/c/models", True), ("/mnt/data", False)])
+def test_a_disk_of_windows_is_told_as_one(path: str, *, is_windows: bool) -> None:
+    there = replace(place(file_system="9p"), path=Path(path))
+    finding, *_ = check_file_system(Facts([StorageFacts((there,))]))
+    assert (finding.name, "a disk of Windows" in finding.title) == ("fs.type", is_windows)
+    assert ("WSL's own home" in finding.advice) is is_windows
 
 
 @pytest.mark.parametrize(

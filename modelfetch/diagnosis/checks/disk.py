@@ -27,6 +27,10 @@ _LEAST_INODES = 100
 # What names each place.
 _VARIABLES = {"store": "MODELFETCH_HOME", "Hugging Face cache": "HF_HOME", "ModelScope cache": "MODELSCOPE_CACHE"}
 
+# What WSL shows the disks of Windows as, and where.
+_OF_WINDOWS = frozenset({"9p", "drvfs"})
+_WINDOWS_DRIVE = re.compile(r"/mnt/[a-z](/|$)")
+
 _NETWORK_FILE_SYSTEMS = re.compile(r"nfs.*|cifs|smb.*|9p|fuse\..*|drvfs|lustre|gpfs|beegfs|ceph")
 
 
@@ -157,17 +161,7 @@ def check_file_system(facts: Facts) -> list[Finding]:
         lacking = [name for name, works in place.features.items() if not works]
         evidence = {"path": str(place.path), "file_system": place.file_system, "features": dict(place.features)}
         if place.file_system and _NETWORK_FILE_SYSTEMS.fullmatch(place.file_system):
-            findings.append(
-                Finding(
-                    "fs.type",
-                    Severity.WARNING,
-                    f"the {place.role} (`{place.path}`) is on {kind}",
-                    evidence,
-                    rank=Rank.DISK,
-                    advice="Loading a model maps its files, which is slow over a network. A local disk is better.",
-                    verify="modelfetch doctor file-system",
-                )
-            )
+            findings.append(_far_away(place, evidence))
         elif "symlinks" in lacking:
             title = (
                 f"the file system of the {place.role} (`{place.path}`) has no symlinks, so views of models are copies"
@@ -183,6 +177,23 @@ def check_file_system(facts: Facts) -> list[Finding]:
             note("fs.split", f"{' and '.join(split)} on another disk than the store, so files there are no hard links")
         )
     return findings
+
+
+def _far_away(place: Place, evidence: Mapping[str, object]) -> Finding:
+    title = f"the {place.role} (`{place.path}`) is on {place.file_system}"
+    advice = "Loading a model maps its files, which is slow over a network. A local disk is better."
+    if place.file_system in _OF_WINDOWS and _WINDOWS_DRIVE.match(str(place.path)):
+        title += ", a disk of Windows seen from WSL"
+        advice = "Loading a model maps its files, which is slow from there. A folder in WSL's own home is better."
+    return Finding(
+        "fs.type",
+        Severity.WARNING,
+        title,
+        evidence,
+        rank=Rank.DISK,
+        advice=advice,
+        verify="modelfetch doctor file-system",
+    )
 
 
 def _one_per_device(places: Iterable[Place]) -> list[Place]:
