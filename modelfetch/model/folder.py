@@ -66,7 +66,7 @@ def read_folder(folder: Path, name: str, quant: str | None = None) -> ModelFolde
             safetensors[path] = tensors
         if path.endswith(".gguf") and (header := reader.header(path, read_gguf)) is not None:
             ggufs[path] = header
-            reader.check_blocks(path, header)
+            reader.check_gguf(path, header)
         if PICKLE.fullmatch(path) and (scan := reader.header(path, scan_pickle)) is not None:
             pickles[path] = scan
     reader.check_index(documents.get(INDEX), safetensors)
@@ -140,13 +140,10 @@ class _Reader:
             what = "without" if shard in self._files else "missing, with"
             self._note(shard, f"{what} {len(weights)} weights that {INDEX} places in it, `{weights[0]}` first")
 
-    def check_blocks(self, path: str, header: GgufHeader) -> None:
-        """The metadata of a GGUF file counts every block that it has."""
-        if header.surplus_block is not None:
-            counted = header.metadata[f"{header.architecture}.block_count"]
-            self._note(
-                path, f"its metadata counts {counted} blocks, and it has weights of block {header.surplus_block}"
-            )
+    def check_gguf(self, path: str, header: GgufHeader) -> None:
+        """A GGUF file has no more than its metadata counts."""
+        if header.contradiction:
+            self._note(path, header.contradiction)
 
     def check_modules(self, modules: Any) -> None:
         """Each module of sentence-transformers that has a configuration has it where it is said to lie."""

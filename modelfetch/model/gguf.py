@@ -74,12 +74,18 @@ class GgufHeader:
         return str(self.metadata.get("general.architecture", ""))
 
     @property
-    def surplus_block(self) -> int | None:
-        """The last block it has, where that is beyond those it counts; loaders leave it out without a word."""
+    def contradiction(self) -> str | None:
+        """What it has beyond what it counts: loaders leave blocks out without a word, and stumble over a token."""
         counted = self.metadata.get(f"{self.architecture}.block_count")
-        listed = [int(match[1]) for tensor in self.tensors if (match := _BLOCK.match(tensor.name))]
-        last = max(listed, default=-1)
-        return last if isinstance(counted, int) and last >= counted else None
+        blocks = [int(match[1]) for tensor in self.tensors if (match := _BLOCK.match(tensor.name))]
+        last = max(blocks, default=-1)
+        if isinstance(counted, int) and last >= counted:
+            return f"its metadata counts {counted} blocks, and it has weights of block {last}"
+        # Of the other special tokens this is common and harmless: nothing looks for them.
+        end = self.metadata.get("tokenizer.ggml.eos_token_id")
+        if isinstance(end, int) and self.vocabulary is not None and end >= self.vocabulary:
+            return f"its metadata ends a text with token {end}, and has {self.vocabulary} of them"
+        return None
 
 
 def read_gguf(path: Path) -> GgufHeader:

@@ -89,14 +89,14 @@ def text(value: str) -> bytes:
 
 
 def gguf(
-    *, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64, name: str = "token_embd.weight"
+    *, tensors: int = 1, version: int = 3, kind: int = 2, data: int = 64, name: str = "token_embd.weight", end: int = 1
 ) -> bytes:
     """One Q4_0 tensor of 64 elements, 36 bytes, after a few values of metadata."""
     values = [
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
         text("llama.block_count") + struct.pack("<II", 4, 30),
         text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc"),
-        text("tokenizer.ggml.eos_token_id") + struct.pack("<II", 4, 1),
+        text("tokenizer.ggml.eos_token_id") + struct.pack("<II", 4, end),
         text("tokenizer.ggml.padding_token_id") + struct.pack("<II", 4, 2),
         text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 0.5, 1.5),
     ]

@@ -155,6 +155,11 @@ FAULTS = {
         "gguf",
         Verdict.SKIP,
     ),
+    "a GGUF packed in an unknown way": Fault(
+        instead(CHAT, Raised("tokenizer", "ValueError", "np.uint32(99) is not a valid GGMLQuantizationType")),
+        "gguf",
+        Verdict.SKIP,
+    ),
     "a pickle": Fault(instead(CHAT, replace(PLANNED, pickled=True)), "pickled-weights", Verdict.PASS),
     "a pickle that is not scanned": Fault((NotExercised("bare-pickle", "old"),), "bare-pickle", Verdict.SKIP),
     "a pickle that was scanned and names what is no weight": Fault(

@@ -64,6 +64,7 @@ _WORDS = re.compile(r"input_ids")
 _MAY_WANT_MORE = frozenset({Kind.VISION, Kind.ENCODER, Kind.CLASSIFIER, Kind.TOKENS, Kind.QUESTION, Kind.IMAGE})
 _BEFORE_RUNNING = frozenset({"import", "structure", "tokenizer", "load", "weights"})
 _GGUF_UNKNOWN = "GGUF model with architecture"
+_GGUF_TYPE = re.compile(r"GGMLQuantizationType|[Qq]uantization for \w+ is not yet implemented")
 
 
 def damaged_bytes(case: Case) -> Iterator[Finding]:
@@ -167,8 +168,8 @@ def _unsafe(raised: Raised) -> Finding | None:
 
 def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
     """An error by which a loader says that it will not try, which is no failure of the model."""
-    if _GGUF_UNKNOWN in raised.message:
-        return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
+    if unread := _unread_gguf(raised):
+        return unread
     if planned and raised.phase not in _BEFORE_RUNNING:
         return _mute(raised, planned)
     if planned is None or raised.phase not in {"tokenizer", "load"}:
@@ -180,6 +181,15 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
     if planned.quantisation and _lacks_backend(raised):
         title = f"the weights are quantised with `{planned.quantisation}`: {_first_line(raised)}"
         return Finding("quantisation-backend", Severity.SKIP, title, _shown(raised), _mend(raised))
+    return None
+
+
+def _unread_gguf(raised: Raised) -> Finding | None:
+    if _GGUF_UNKNOWN in raised.message:
+        return Finding("gguf", Severity.SKIP, _first_line(raised), _shown(raised), "run it with llama.cpp")
+    if _GGUF_TYPE.search(raised.message):
+        title = "its weights are packed in a way that the installed package `gguf` does not read"
+        return Finding("gguf", Severity.SKIP, title, _shown(raised), "pip install -U gguf, or run it with llama.cpp")
     return None
 
 
