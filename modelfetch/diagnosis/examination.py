@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 
 from modelfetch.config.load import load, load_built_in
@@ -72,7 +73,8 @@ def examine(
 
 
 def _installer(machine: Machine) -> Installer:
-    return Installer(None if machine.is_ours else str(machine.python), machine.module("pip") is not None)
+    has_uv = shutil.which("uv", path=machine.environment.get("PATH", "")) is not None
+    return Installer(None if machine.is_ours else str(machine.python), machine.module("pip") is not None, has_uv)
 
 
 def _settings(machine: Machine) -> tuple[Settings, ConfigError | None]:

@@ -21,10 +21,14 @@ _PYTORCH_BUILD = re.compile(rf"--index-url {re.escape(_PYTORCH)}/(\S+)")
 
 @dataclass(frozen=True)
 class Installer:
-    """How packages get into the Python that was looked at: `python` is None for the one that `python` means."""
+    """How packages get into the Python that was looked at: `python` is None for the one that `python` means.
+
+    Without pip, uv does it; without uv as well, pip is brought first, which Python can do by itself.
+    """
 
     python: str | None = None
     has_pip: bool = True
+    has_uv: bool = True
 
     def command(self, line: str) -> str:
         """`line`, which is written for a `python` with pip, for this one."""
@@ -34,8 +38,10 @@ class Installer:
             return f'{line} --python "{self.python}"' if self.python else line
         if line.startswith(_UV):
             return line.replace(_UV, f'{_UV}--python "{self.python}" ') if self.python else line
-        if self.has_pip:
-            return line.replace(_PIP, f'"{self.python}" -m pip ')
+        if self.has_pip or not self.has_uv:
+            python = f'"{self.python}"' if self.python else "python"
+            first = f"{python} -m ensurepip && " if _PIP in line and not self.has_pip else ""
+            return first + line.replace(_PIP, f"{python} -m pip ")
         target = f' --python "{self.python}"' if self.python else ""
         line = re.sub(rf"{_PIP}(install|uninstall)", rf"uv pip \1{target}", line)
         # uv has other words for the same things, and never asks.

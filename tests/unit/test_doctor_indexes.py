@@ -180,6 +180,11 @@ def test_a_command_installs_from_where_it_can(answers: tuple[IndexAnswer, ...], 
         (Installer(), INSTALL),
         (Installer("/v/bin/python"), INSTALL.replace("python -m pip", '"/v/bin/python" -m pip')),
         (
+            Installer("/v/bin/python", has_pip=False, has_uv=False),
+            '"/v/bin/python" -m ensurepip && ' + INSTALL.replace("python -m pip", '"/v/bin/python" -m pip'),
+        ),
+        (Installer(has_pip=False, has_uv=False), f"python -m ensurepip && {INSTALL}"),
+        (
             Installer("/v/bin/python", has_pip=False),
             'uv pip install --python "/v/bin/python" --reinstall torch --index-url https://download.pytorch.org/whl/cu130',
         ),

@@ -20,6 +20,7 @@ from modelfetch.diagnosis.checks import (
     setup,
     system,
     torch,
+    wholeness,
 )
 from modelfetch.diagnosis.checks.check import Check
 from modelfetch.diagnosis.probes.addresses import AddressFacts
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     *cuda.CHECKS,
     *interpreter.CHECKS,
     *packages.CHECKS,
+    *wholeness.CHECKS,
     *torch.CHECKS,
     *models.CHECKS,
     *caches.CHECKS,

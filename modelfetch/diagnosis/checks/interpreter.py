@@ -93,7 +93,7 @@ def _unexpected(interpreter: InterpreterFacts) -> Iterator[Finding]:
         yield Finding(
             "py.pythonpath",
             Severity.WARNING,
-            f"PYTHONPATH puts the {names} in `{interpreter.shadowed[0][1]}` before the environment's own",
+            f"PYTHONPATH puts the {names} in `{interpreter.shadowed[0][1]}` before the one that is meant",
             {"packages": [list(pair) for pair in interpreter.shadowed]},
             rank=Rank.PACKAGES,
             fix=("unset PYTHONPATH",),

@@ -31,6 +31,9 @@ _ABSENT = "it is not installed"
 _NAMES = {"torch": "torch.nvidia-libs", "torchvision": "torch.vision-mismatch", "torchaudio": "torch.vision-mismatch"}
 
 
+# Its metadata does not say so.
+_TORCH_WITH_NUMPY_2 = (2, 3)
+
 # torch 2.14 goes with torchvision 0.29 and torchaudio 2.14.
 _MINORS_AHEAD = {"torchvision": 15, "torchaudio": 0}
 
@@ -44,6 +47,7 @@ def check_packages(facts: Facts) -> list[Finding]:
         *_twice(packages),
         *_replaced(packages),
         *_absent(packages),
+        *_binary_break(packages),
         *_in_the_way(packages, facts[Machine].environment, facts[Settings]),
         *_without_socks(packages, facts[Machine].environment),
     ]
@@ -125,6 +129,21 @@ def _without_socks(packages: PackageFacts, environment: Mapping[str, str]) -> It
             rank=Rank.PACKAGES,
             advice="modelfetch speaks SOCKS by itself, and so does uv; pip does once PySocks is there.",
             fix=(f"uv pip install {extras}", f"python -m pip install {extras}"),
+            verify="modelfetch doctor packages",
+        )
+
+
+def _binary_break(packages: PackageFacts) -> Iterator[Finding]:
+    torch, numpy = packages.versions.get("torch", ""), packages.versions.get("numpy", "")
+    if torch and version(torch) < _TORCH_WITH_NUMPY_2 and version(numpy) >= (2,):
+        yield Finding(
+            "py.numpy",
+            Severity.WARNING,
+            f"torch {torch} was built for numpy 1, and numpy {numpy} is installed",
+            {"torch": torch, "numpy": numpy},
+            effect="tensors cannot be turned into arrays, which tokenizers and pictures need",
+            rank=Rank.PACKAGES,
+            fix=('python -m pip install "numpy<2"',),
             verify="modelfetch doctor packages",
         )
 
@@ -250,7 +269,7 @@ CHECKS = (
         "python",
         "the packages that run models",
         (PackageFacts,),
-        ("py.dup", "tf.absent", "acc.absent", "pynvml.old", "xet", "net.socks"),
+        ("py.dup", "tf.absent", "acc.absent", "py.numpy", "pynvml.old", "xet", "net.socks"),
         check_packages,
     ),
     Check(

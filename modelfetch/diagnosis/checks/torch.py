@@ -21,6 +21,7 @@ from modelfetch.diagnosis.probes.hardware import HardwareFacts
 from modelfetch.diagnosis.probes.native import CudaDevice, CudaFacts, NvmlFacts, TrialFacts
 from modelfetch.diagnosis.probes.packages import PackageFacts
 from modelfetch.diagnosis.probes.torch_files import TorchFacts
+from modelfetch.diagnosis.probes.wholeness import WholenessFacts
 from modelfetch.diagnosis.tables import (
     Version,
     cuda_of,
@@ -64,7 +65,8 @@ _HINTS = {
 def check_torch(facts: Facts) -> list[Finding]:
     torch, hardware = facts[TorchFacts], facts[HardwareFacts]
     if torch.folder is None:
-        return [_absent(facts)]
+        # One that is there in parts is told as such.
+        return [] if "torch" in facts[WholenessFacts].broken else [_absent(facts)]
     built = f"torch {torch.release} was built"
     if torch.cuda is not None and not torch.has_cuda_library:
         title = f"{built} for CUDA {torch.cuda}, and its `libtorch_cuda.so` is not there"
@@ -289,7 +291,7 @@ CHECKS = (
         "torch",
         "python",
         "which torch is installed, and what it was built for",
-        (TorchFacts, HardwareFacts, CudaFacts, NvmlFacts, PackageFacts),
+        (TorchFacts, WholenessFacts, HardwareFacts, CudaFacts, NvmlFacts, PackageFacts),
         ("torch.absent", "torch.cpu-build", "torch.cpu-build-nogpu", "torch.rocm", "torch.broken"),
         check_torch,
     ),

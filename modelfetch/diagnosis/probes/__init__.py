@@ -37,6 +37,7 @@ from modelfetch.diagnosis.probes.storage import StorageFacts, read_storage
 from modelfetch.diagnosis.probes.token import TOKEN_LIMIT_S, TokenFacts, read_token
 from modelfetch.diagnosis.probes.toolkit import ToolkitFacts, read_toolkit
 from modelfetch.diagnosis.probes.torch_files import TorchFacts, read_torch
+from modelfetch.diagnosis.probes.wholeness import WholenessFacts, read_wholeness
 
 # Beyond its own limit a probe gets this for starting and ending a child on a machine that is busy.
 _GRACE_S = 5.0
@@ -73,4 +74,5 @@ PROBES: tuple[Probe[Any], ...] = (
     Probe(InterpreterFacts, read_interpreter),
     Probe(PackageFacts, read_packages, 20.0),
     Probe(TorchFacts, read_torch),
+    Probe(WholenessFacts, read_wholeness),
 )

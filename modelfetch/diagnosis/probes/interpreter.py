@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,16 +77,31 @@ def _shadowed(machine: Machine) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, str(entry))
         for entry in entries
-        for name in _module_names()
-        if entry.resolve() not in own and (entry / name / "__init__.py").is_file()
+        for name in (*_module_names(), *sorted(_of_pythons_own(entry)))
+        if entry.resolve() not in own and _holds(entry, name)
     )
+
+
+def _of_pythons_own(folder: Path) -> set[str]:
+    """The modules of the standard library for which there is another one in `folder`."""
+    try:
+        return {file.stem for file in folder.glob("*.py")} & sys.stdlib_module_names
+    except OSError:  # a folder above it may not be entered
+        return set()
+
+
+def _holds(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name / "__init__.py").is_file() or (folder / f"{name}.py").is_file()
+    except OSError:
+        return False
 
 
 def _from_user_site(machine: Machine) -> tuple[str, ...]:
     folder = machine.interpreter.user_site
     if folder is None:
         return ()
-    return tuple(name for name in _module_names() if (folder / name / "__init__.py").is_file())
+    return tuple(name for name in _module_names() if _holds(folder, name))
 
 
 def _module_names() -> list[str]:

@@ -11,7 +11,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 from modelfetch.config import Settings
-from modelfetch.diagnosis.machine import Machine
+from modelfetch.diagnosis.machine import Machine, is_folder
 from modelfetch.diagnosis.probes.source_files import assignments
 
 # What pulling, checking and running a model goes through, in the order in which it is shown.
@@ -87,16 +87,17 @@ def read_packages(machine: Machine, _settings: Settings) -> PackageFacts:
 def _installed_in(folder: Path) -> dict[str, list[Path]]:
     """The metadata folders by package. Their own names tell name and version: reading hundreds of files takes time."""
     installed: dict[str, list[Path]] = {}
-    for entry in sorted(folder.glob("*.dist-info")):
-        # An uninstall that was cut short leaves a folder without this file.
-        if (entry / "METADATA").is_file():
+    for entry in sorted((*folder.glob("*.dist-info"), *folder.glob("*.egg-info"))):
+        # An uninstall that was cut short leaves a folder without this file. conda's packages may have the older form.
+        if (entry / ("METADATA" if entry.suffix == ".dist-info" else "PKG-INFO")).is_file():
             name = re.sub(r"[-_.]+", "-", entry.name.partition("-")[0]).lower()
             installed.setdefault(name, []).append(entry)
     return installed
 
 
 def _version_of(metadata_folder: Path) -> str:
-    return metadata_folder.name.removesuffix(".dist-info").partition("-")[2]
+    # `torch-2.5.1-py3.11.egg-info` names a Python, too.
+    return re.sub(r"-py\d[\d.]*$", "", metadata_folder.stem).partition("-")[2]
 
 
 def _optional(machine: Machine) -> tuple[str, ...]:
@@ -131,10 +132,13 @@ def _uncompiled(machine: Machine) -> dict[str, bool]:
         return {}
     uncompiled = {}
     for name in _COMPILED:
-        package = next(
-            (path / name for path in machine.import_folders if (path / name / "__init__.py").is_file()), None
-        )
+        package = next((found for path in machine.import_folders if is_folder(found := path / name)), None)
         compiled = f"__pycache__/__init__.{machine.interpreter.cache_tag}.pyc"
-        if package is not None and not (package / compiled).is_file():
+        # One that may not be entered is for others to tell about.
+        if package is not None and os.access(package, os.X_OK) and _is_uncompiled(package, compiled):
             uncompiled[name] = os.access(package, os.W_OK)
     return uncompiled
+
+
+def _is_uncompiled(package: Path, compiled: str) -> bool:
+    return (package / "__init__.py").is_file() and not (package / compiled).is_file()

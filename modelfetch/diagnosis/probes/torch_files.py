@@ -39,7 +39,7 @@ class TorchFacts:
 
 
 def read_torch(machine: Machine, _settings: Settings) -> TorchFacts:
-    folder = next((path / "torch" for path in machine.import_folders if (path / "torch/version.py").is_file()), None)
+    folder = next((path / "torch" for path in machine.import_folders if _has_version(path / "torch")), None)
     if folder is None:
         return TorchFacts()
     constants = _constants(folder / "version.py")
@@ -57,6 +57,13 @@ def read_torch(machine: Machine, _settings: Settings) -> TorchFacts:
             else ()
         ),
     )
+
+
+def _has_version(folder: Path) -> bool:
+    try:
+        return (folder / "version.py").is_file()
+    except OSError:  # closed to this user
+        return False
 
 
 def _constants(file: Path) -> dict[str, str | None]:
