@@ -19,6 +19,7 @@ import click
 
 from modelfetch import __version__
 from modelfetch.cli._streams import ReaderGoneError, open_standard_streams
+from modelfetch.cli._usurpers import usurped
 from modelfetch.diskfaults import unexpected
 from modelfetch.errors import INTERRUPTED, READER_GONE, ConfigError, ModelfetchError, UsageError
 from modelfetch.limits import refused
@@ -120,7 +121,7 @@ def _of_the_machine(error: Exception) -> ModelfetchError | None:
             f"`{error.object}` cannot be a file's name where names are written in {error.encoding}",
             hint="PYTHONUTF8=1, set before the command, has names written in UTF-8 whatever the locale says",
         )
-    return refused(error) or (unexpected(error) if isinstance(error, OSError) else None)
+    return usurped(error) or refused(error) or (unexpected(error) if isinstance(error, OSError) else None)
 
 
 def _is_somewhere() -> bool:
