@@ -37,12 +37,15 @@ LISTINGS: dict[str, dict[str, bytes]] = {
     "c" * 40: {"sub/folder/config.json": b"x"},
 }
 
+# Hub, repository and commit of a model.
+Key = tuple[str, str, str]
+
 
 @dataclass
 class Expected:
     """What the store must answer, kept in plain dicts."""
 
-    files: dict[tuple[str, str, str], dict[str, bytes]] = field(default_factory=dict)
+    files: dict[Key, dict[str, bytes]] = field(default_factory=dict)
     references: dict[tuple[str, str, str | None], str] = field(default_factory=dict)
     # What a plain folder of the user's shows at least: files by their paths.
     shown: dict[str, bytes] = field(default_factory=dict)
@@ -60,6 +63,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.expected = Expected()
         # What was published once may be there or not; what is needed must be.
         self.damaged: set[bytes] = set()
+        # The models of which the user's folder may show something: those may stay when others go.
+        self.linked: set[Key] = set()
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -86,6 +91,7 @@ class StoreMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self._whole())))
         folder.link(self.store, self._snapshot(key), self.folder / "shown")
         self.expected.shown |= self.expected.files[key]
+        self.linked.add(key)
 
     @precondition(lambda self: self.expected.shown)
     @rule(data=st.data())
@@ -130,29 +136,36 @@ class StoreMachine(RuleBasedStateMachine):
         going = self._snapshot((hub, repo, commit))
         before = self.expected.needed()
         removal = self.store.remove(going, dry_run=False)
-        del self.expected.files[hub, repo, commit]
-        self.expected.references = {
-            name: target
-            for name, target in self.expected.references.items()
-            if (*name[:2], target) != (hub, repo, commit)
-        }
+        self._forget({(hub, repo, commit)})
         gone = before - self.expected.needed()
         assert removal.freed_bytes == sum(map(len, gone))
         self.damaged -= gone
 
     @rule(models=st.booleans())
     def prune(self, models: bool) -> None:
-        """A year later, what nobody needs; with `models`, all of these too."""
+        """A year later, what nobody needs; with `models`, all of these too but what is in the user's folder."""
         wishes = Wishes(keep_within_s=0.0 if models else None)
         now = time.time() + 365 * 24 * 60 * 60
         done = carry_out(self.store, look_and_plan(self.store, wishes, now=now), wishes, now=now)
         assert look_and_plan(self.store, wishes, now=now).goes == ()
-        if models:
-            assert len(done.snapshots) == len(self.expected.files)
-            self.expected = Expected(shown=self.expected.shown)
-            self.damaged.clear()
+        if not models:
+            assert done.snapshots == ()
+            return
+        gone = {(one.manifest.hub, one.manifest.repo, one.manifest.commit) for one in done.snapshots}
+        assert gone >= self.expected.files.keys() - self.linked
+        self._forget(gone)
+        self.damaged &= self.expected.needed()
+        if not self.expected.files:
             left = {path.relative_to(self.store.home).as_posix() for path in files_below(self.store.home)}
             assert left == {"store-version"}
+
+    def _forget(self, keys: set[Key]) -> None:
+        for key in keys:
+            del self.expected.files[key]
+        self.linked -= keys
+        self.expected.references = {
+            name: target for name, target in self.expected.references.items() if (*name[:2], target) not in keys
+        }
 
     @precondition(lambda self: self.expected.needed() - self.damaged - {b""})
     @rule(data=st.data(), how=st.sampled_from(["change", "cut", "lose"]))
@@ -227,11 +240,11 @@ class StoreMachine(RuleBasedStateMachine):
         for path, content in shown.items():
             assert content in [files.get(path) for files in LISTINGS.values()]
 
-    def _whole(self) -> list[tuple[str, str, str]]:
+    def _whole(self) -> list[Key]:
         """The models without damage."""
         return [key for key, files in self.expected.files.items() if not self.damaged & set(files.values())]
 
-    def _snapshot(self, key: tuple[str, str, str]) -> Snapshot:
+    def _snapshot(self, key: Key) -> Snapshot:
         [snapshot] = [
             snapshot
             for snapshot in self.store.snapshots()
