@@ -21,7 +21,7 @@ from modelfetch.config import DEFAULT_CONNECTIONS
 from modelfetch.diskfaults import fault as disk_fault
 from modelfetch.errors import StoreError
 from modelfetch.http.network import Network
-from modelfetch.limits import no_thread
+from modelfetch.limits import no_thread, refused
 from modelfetch.manifest import Digests
 from modelfetch.planning.lanes import START, LaneBudget
 from modelfetch.planning.pace import Pace
@@ -240,24 +240,26 @@ class _Engine:
                     self._start_lane(endpoint)
 
     def _start_lane(self, endpoint: str) -> None:
-        lane = Lane(
-            len(self._lanes),
-            endpoint,
-            board=self._board,
-            landing=self._landing,
-            network=self._network,
-            limit=lambda: self._limits[endpoint],
-        )
-        self._lanes.append(lane)
-        self._board.joined(lane)
+        """Start a lane. Where the system allows no more of them, those that run do the work, and it is asked later."""
+        lane = None
         try:
+            lane = Lane(
+                len(self._lanes),
+                endpoint,
+                board=self._board,
+                landing=self._landing,
+                network=self._network,
+                limit=lambda: self._limits[endpoint],
+            )
+            self._lanes.append(lane)
+            self._board.joined(lane)
             lane.thread.start()
-        except RuntimeError as error:
-            self._board.left(lane)
-            self._lanes.pop()
-            if not no_thread(error) or not any(other.thread.is_alive() for other in self._lanes):
+        except (RuntimeError, OSError, MemoryError) as error:
+            if lane:
+                self._board.left(lane)
+                self._lanes.remove(lane)
+            if not refused(error) or not any(other.thread.is_alive() for other in self._lanes):
                 raise
-            # Those that run do the work; others may be started once some of them have ended.
             self._no_lane_before = time.monotonic() + ASK_SYSTEM_EVERY_S
 
     def _hash(self) -> None:

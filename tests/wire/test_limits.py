@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelfetch import cli
 from modelfetch.errors import ConfigError
+from modelfetch.transfer.lane import Lane
 from tests.pulling import MIB, REPO, contents, endpoint, noise, pull, settings
 from tests.simulator import FakeHub
 
@@ -48,6 +51,22 @@ def test_a_pull_is_done_by_the_threads_that_there_are(most: int, allow: Allow, t
         assert contents(pull(given)) == FILES
 
 
+def test_a_pull_is_done_with_the_memory_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, made = Lane.__init__, 0
+
+    def limited(*arguments: Any, **options: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > 2:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        begin(*arguments, **options)
+
+    monkeypatch.setattr(Lane, "__init__", limited)
+    with FakeHub({REPO: FILES}) as hub:
+        assert contents(pull(settings(tmp_path, endpoint(hub.url)))) == FILES
+    assert made > 2
+
+
 def test_one_thread_after_another_may_ask(allow: Allow, tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
         given = settings(tmp_path, endpoint(hub.url), endpoint(hub.url, "modelscope"))
@@ -68,7 +87,9 @@ def test_what_cannot_be_done_without_a_thread_is_no_bug(
         assert "hint: `ulimit -u`" in told
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError(12, "Cannot allocate memory")], ids=["Python", "system"])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")], ids=["Python", "system"]
+)
 def test_too_little_memory_is_no_bug(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
