@@ -107,8 +107,8 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
 
 
 def test_a_body_that_comes_slowly_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.02)
-    body = b"x" * 60_000
+    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.05)
+    body = b"x" * 125_000
 
     def serve(connection: socket.socket, _: list[bytes]) -> None:
         head(connection)

@@ -163,11 +163,11 @@ TRICKLES = {
 def test_bytes_that_come_one_by_one_from_the_only_source_are_given_up(
     faults: list[Fault], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelfetch.http.session._PATIENCE", 0.05)
-    monkeypatch.setattr("modelfetch.planning.retry.FIRST_WAIT_S", 0.01)
     with FakeHub({REPO: FILES}, faults=faults) as hub:
         given = settings(tmp_path, endpoint(hub.url))
-        with pytest.raises(NoSourceError) as raised:
+        with monkeypatch.context() as hurried, pytest.raises(NoSourceError) as raised:
+            hurried.setattr("modelfetch.http.session._PATIENCE", 0.05)
+            hurried.setattr("modelfetch.planning.retry.FIRST_WAIT_S", 0.01)
             pull(given)
         assert Kind.TRICKLE.value in raised.value.render()
         hub.set_faults()
