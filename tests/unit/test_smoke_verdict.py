@@ -356,11 +356,17 @@ def test_what_sound_models_do_is_no_finding(observations: tuple[Observation, ...
 
 
 @pytest.mark.parametrize(
-    "fault", ["nothing but special tokens", "the same token again and again", "bytes that are no text"]
+    ("fault", "verdict"),
+    [
+        ("nothing but special tokens", Verdict.WARN),
+        ("the same token again and again", Verdict.PASS),
+        ("bytes that are no text", Verdict.PASS),
+    ],
 )
-def test_a_prompt_of_the_users_own_can_only_warn(fault: str) -> None:
+def test_a_prompt_of_the_users_own_may_ask_for_what_is_odd(fault: str, verdict: Verdict) -> None:
     observations = instead(FAULTS[fault].observations, replace(PROMPTED, built_in=False))
-    assert make_result(SUBJECT, observations).verdict is Verdict.WARN
+    assert make_result(SUBJECT, observations).verdict is verdict
+    assert judge(Case(observations))
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,12 @@ _WANTS_GPU = re.compile(r"\bGPU\b|\bmps devices\b")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
 _LINE, _LAST = 200, 1500
-# The inputs that a model asks for by name, where it cannot do without a picture, a sound, or places on a page.
-_SENSE = re.compile(r"pixel_values|image_embed|flattened_patches|bbox|input_features", re.IGNORECASE)
+# The inputs that a model asks for by name, where it cannot do without a picture, a sound, or places on a page;
+# and what is said where it takes no words at all.
+_SENSE = re.compile(
+    r"pixel_values|image_embed|flattened_patches|bbox|input_features|required positional argument|get_input_embeddings",
+    re.IGNORECASE,
+)
 _WORDS = re.compile(r"input_ids")
 _MAY_WANT_MORE = frozenset({Kind.VISION, Kind.ENCODER, Kind.CLASSIFIER, Kind.TOKENS, Kind.QUESTION, Kind.IMAGE})
 _BEFORE_RUNNING = frozenset({"import", "structure", "tokenizer", "load", "weights"})

@@ -1,7 +1,7 @@
 """Judges what a model wrote: that it is text, that it ends where it should, that it is the same again. Decides only.
 
 - The answer's content is reported and never judged.
-- A prompt of the user's own may ask for anything, so what would fail the built-in prompt only warns there.
+- A prompt of the user's own may ask for anything: to be silent warns there, and what is odd is only noted.
 - A random model that is allowed to be one is asked for finite numbers and nothing more.
 """
 
@@ -146,7 +146,9 @@ def written(case: Case) -> Iterator[Finding]:
 
 
 def _oddities(case: Case, generated: Generated, prompted: Prompted) -> Iterator[Finding]:
-    strict = Severity.FAIL if prompted.built_in and prompted.chat else Severity.WARN
+    strict = Severity.FAIL if prompted.chat else Severity.WARN
+    if not prompted.built_in:
+        strict = Severity.NOTE
     window = generated.new_ids[:REPETITION_TOKENS]
     distinct = len(set(window))
     if len(window) >= MIN_TOKENS_FOR_REPETITION and distinct < MIN_DISTINCT_SHARE * len(window):
