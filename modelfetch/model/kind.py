@@ -142,7 +142,7 @@ def choose(
         return refused
     class_name, kind = _class_and_kind(folder, known)
     needs_code = class_name is None and "auto_map" in folder.config
-    if needs_code and not trust_remote_code:
+    if needs_code and not (trust_remote_code and folder.code):
         return _remote_code(folder)
     if needs_code:
         class_name, kind = _from_auto_map(folder)
@@ -284,10 +284,18 @@ def _from_auto_map(folder: ModelFolder) -> tuple[str | None, Kind | None]:
 
 
 def _remote_code(folder: ModelFolder) -> NotExercised:
-    reason = "it needs Python code that came with it, which runs with your rights"
-    if not folder.code:
-        reason = "it needs Python code from another repository, which is not in the folder"
-    return NotExercised("remote-code", reason, "read these files, then add --trust-remote-code", folder.code_listing)
+    if folder.code:
+        reason = "it needs Python code that came with it, which runs with your rights"
+        hint = "read these files, then add --trust-remote-code"
+        return NotExercised("remote-code", reason, hint, folder.code_listing)
+    auto_map = folder.config.get("auto_map")
+    named = str(next(iter(auto_map.values()), "")) if isinstance(auto_map, dict) else ""
+    return NotExercised(
+        "remote-code",
+        "it needs Python code from another repository, which is not in the folder, and a test fetches nothing",
+        "run it with transformers itself, once you have read that code",
+        {"code": named},
+    )
 
 
 def _unknown(folder: ModelFolder, known: Tables, class_name: str | None) -> NotExercised:

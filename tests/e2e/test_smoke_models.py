@@ -315,6 +315,52 @@ def test_code_of_the_model_runs_only_with_consent(tmp_path: Path) -> None:
     assert (trusted.verdict, trusted.findings) == (Verdict.PASS, ())
 
 
+ENDS = {
+    "a crash": ("import ctypes; ctypes.string_at(0)", "killed"),
+    "an abort": ("import os; os.abort()", "killed"),
+    "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed"),
+    "an end without a word": ("import os; os._exit(0)", "unfinished"),
+    "more memory than there is": ("bytearray(1 << 46)", "memory"),
+    "a flood": ("import sys\n    for _ in range(400): sys.stderr.write('x' * 65536)", None),
+}
+
+
+@pytest.mark.parametrize(("code", "check"), ENDS.values(), ids=list(ENDS))
+def test_however_a_model_ends_its_process_there_is_a_verdict(code: str, check: str | None, tmp_path: Path) -> None:
+    folder = tiny("base", tmp_path / "own")
+    (folder / "modeling_own.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "def end():\n"
+        f"    {code}\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+        "class OwnForCausalLM(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+        "    def forward(self, *values, **names):\n        end()\n        return super().forward(*values, **names)\n"
+    )
+    auto_map = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}
+    change_json(folder / "config.json", model_type="own", architectures=["OwnForCausalLM"], auto_map=auto_map)
+    result = smoke(folder, SmokeOptions(trust_remote_code=True, allow_random=True))
+    assert checks(result) == ({check} if check else set())
+    assert result.verdict is (Verdict.FAIL if check else Verdict.PASS)
+
+
+LACKING = {
+    "its tokenizer": ("tokenizer.json", "missing-files"),
+    "its configuration": ("config.json", "missing-files"),
+    "its weights": ("model.safetensors", "missing-files"),
+}
+
+
+@pytest.mark.parametrize(("name", "check"), LACKING.values(), ids=list(LACKING))
+def test_a_model_without_a_file_that_it_needs_fails_by_the_name_of_the_file(
+    name: str, check: str, tmp_path: Path
+) -> None:
+    folder = tiny("base", tmp_path / "base")
+    (folder / name).unlink()
+    result = smoke(folder)
+    assert (result.verdict, checks(result)) == (Verdict.FAIL, {check})
+    assert result.findings[0].evidence == {"missing": name}
+
+
 def test_a_tokenizer_that_is_code_runs_only_with_consent(tmp_path: Path) -> None:
     folder = tiny("base", tmp_path / "own")
     marker = tmp_path / "it-ran"
@@ -336,7 +382,7 @@ def test_a_tokenizer_that_is_code_runs_only_with_consent(tmp_path: Path) -> None
 
 def test_a_model_that_is_said_to_fetch_a_kernel_fetches_none(tmp_path: Path) -> None:
     folder = tiny("chat", tmp_path / "kernel")
-    change_json(folder / "config.json", attn_implementation="owner/kernel")
+    change_json(folder / "config.json", attn_implementation="owner/kernel", experts_implementation="owner/kernel")
     result = smoke(folder, SmokeOptions(allow_random=True))
     assert result.verdict is Verdict.PASS
     assert result.facts.attention == "sdpa"

@@ -321,7 +321,10 @@ def test_code_that_transformers_has_a_class_for_is_not_run_even_with_consent() -
 
 def test_code_of_another_repository_is_said_to_be_absent() -> None:
     config = {"architectures": ["Own"], "model_type": "own", "auto_map": {"AutoModel": "other/repo--modeling.Own"}}
-    assert "another repository" in refused(folder(config)).reason
+    why = refused(folder(config))
+    assert "another repository" in why.reason
+    assert why.evidence == {"code": "other/repo--modeling.Own"}
+    assert choose(folder(config), KNOWN, EVERYTHING, trust_remote_code=True) == why, "consent does not bring it here"
 
 
 def gguf(size: int, name: str = "model-Q4_0.gguf", **metadata: str) -> ModelFolder:

@@ -130,6 +130,11 @@ FAULTS = {
         "remote-code",
         Verdict.SKIP,
     ),
+    "a preparation of sound that is code, without consent": Fault(
+        instead(CHAT, Raised("listen", "ValueError", "Please pass the argument `trust_remote_code=True` …")),
+        "remote-code",
+        Verdict.SKIP,
+    ),
     "foreign quantisation": Fault(
         (NotExercised("quantisation-unknown", "exl3"),), "quantisation-unknown", Verdict.SKIP
     ),
@@ -204,6 +209,9 @@ FAULTS = {
     ),
     "an error": Fault(instead(CHAT, Raised("load", "KeyError", "'qwen9'")), "error"),
     "a hang": Fault((*CHAT[:5], replace(ENDED, exit_status=None, signal="SIGKILL", timed_out=True)), "timeout"),
+    "a template without end": Fault(
+        (*CHAT[:5], replace(ENDED, exit_status=None, signal="SIGKILL", timed_out=True, phase="prompt")), "timeout"
+    ),
     "a crash": Fault((*CHAT[:5], replace(ENDED, exit_status=None, signal="SIGSEGV")), "killed"),
     "a crash after all was said": Fault((*CHAT[:-1], replace(ENDED, exit_status=None, signal="SIGSEGV")), "killed"),
     "an early end": Fault((*CHAT[:5], replace(ENDED, exit_status=3)), "unfinished"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,15 +30,25 @@ def load_tokenizer(folder: str, gguf_file: str | None, *, remote_code: bool, tru
 
     `remote_code` is whether the model works by code of its own, with consent; its tokenizer is then taken for so too.
     """
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": remote_code}
+    options: dict[str, Any] = {"local_files_only": True, TRUST: remote_code}
     if gguf_file:
         options["gguf_file"] = gguf_file
+    return _with_consent(transformers.AutoTokenizer, folder, options, trust_remote_code)
+
+
+def load_feature_extractor(folder: str, *, remote_code: bool, trust_remote_code: bool) -> Any:
+    """What makes of sound what the model of speech in `folder` takes; by code of its own as `load_tokenizer` says."""
+    options = {"local_files_only": True, TRUST: remote_code}
+    return _with_consent(transformers.AutoFeatureExtractor, folder, options, trust_remote_code)
+
+
+def _with_consent(auto_class: Any, folder: str, options: Mapping[str, Any], trust_remote_code: bool) -> Any:
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, **options)
+        return auto_class.from_pretrained(folder, **options)
     except ValueError as error:
         if TRUST not in str(error) or not trust_remote_code:
             raise
-    return transformers.AutoTokenizer.from_pretrained(folder, **(options | {TRUST: True}))
+    return auto_class.from_pretrained(folder, **{**options, TRUST: True})
 
 
 def load_model(folder: str, exercise: Exercise, placed: Placed) -> LoadedModel:
@@ -53,6 +64,8 @@ def load_structure(folder: str, exercise: Exercise) -> LoadedModel:
 def _load(folder: str, exercise: Exercise, options: Mapping[str, Any]) -> LoadedModel:
     model_class = getattr(transformers, exercise.class_name)
     started = time.perf_counter()
+    if _names_experts(folder):
+        options = {**options, "experts_implementation": "eager"}
     # Named, because a config.json can name a kernel to be fetched from a hub instead.
     attention = "sdpa"
     try:
@@ -66,11 +79,19 @@ def _load(folder: str, exercise: Exercise, options: Mapping[str, Any]) -> Loaded
     return LoadedModel(model, attention, time.perf_counter() - started, keys)
 
 
+def _names_experts(folder: str) -> bool:
+    """Whether config.json says how experts are to be run, which can be a kernel to be fetched, too."""
+    try:
+        return "experts_implementation" in Path(folder, "config.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _options(exercise: Exercise, dtype: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "dtype": "auto" if dtype == "auto" else getattr(torch, dtype),
         "local_files_only": True,
-        "trust_remote_code": exercise.remote_code,
+        TRUST: exercise.remote_code,
         "output_loading_info": True,
         # Otherwise a wrong shape ends in an error that does not name it; the names are judged by the verdict.
         "ignore_mismatched_sizes": True,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import transformers
 
+from modelfetch.model.child.loading import load_feature_extractor
 from modelfetch.model.child.vectors import run
 from modelfetch.smoketest.child.report import Report
 from modelfetch.smoketest.observations import Answered, Started
@@ -21,8 +21,8 @@ _CHANGE = 1e-6
 def listen(model: Any, tokenizer: Any, request: Request, report: Report) -> None:
     """What a model of speech makes of a tone, and whether one that rises is another to it."""
     report(Started("listen"))
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(
-        request.folder, local_files_only=True, trust_remote_code=request.exercise.remote_code
+    extractor = load_feature_extractor(
+        request.folder, remote_code=request.exercise.remote_code, trust_remote_code=request.trust_remote_code
     )
     rate = int(extractor.sampling_rate)
     moments = torch.arange(rate) / rate

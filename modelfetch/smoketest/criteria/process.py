@@ -174,14 +174,15 @@ def _refused(raised: Raised, planned: Planned | None) -> Finding | None:
     """An error by which a loader says that it will not try, which is no failure of the model."""
     if unread := _unread_gguf(raised):
         return unread
+    if planned and TRUST in raised.message and raised.phase in {"tokenizer", "load", "listen"}:
+        what = "what prepares sound for it" if raised.phase == "listen" else "its tokenizer"
+        title = f"{what} needs Python code that came with it, which runs with your rights"
+        hint = "read these files, then add --trust-remote-code"
+        return Finding("remote-code", Severity.SKIP, title, planned.code, hint)
     if planned and raised.phase not in _BEFORE_RUNNING:
         return _mute(raised, planned)
     if planned is None or raised.phase not in {"tokenizer", "load"}:
         return None
-    if TRUST in raised.message:
-        title = "its tokenizer needs Python code that came with it, which runs with your rights"
-        hint = "read these files, then add --trust-remote-code"
-        return Finding("remote-code", Severity.SKIP, title, planned.code, hint)
     if planned.quantisation and _lacks_backend(raised):
         title = f"the weights are quantised with `{planned.quantisation}`: {_first_line(raised)}"
         return Finding("quantisation-backend", Severity.SKIP, title, _shown(raised), _mend(raised))
@@ -240,13 +241,11 @@ def ending(case: Case) -> Iterator[Finding]:
         return
     evidence = {"last lines": _last_lines(ended.log)} if ended.log else {}
     if ended.timed_out:
-        yield Finding(
-            "timeout",
-            Severity.FAIL,
-            f"not done after {ended.seconds:.0f} s, during {ended.phase}",
-            evidence,
-            "give it more time with --timeout SECONDS",
-        )
+        title, hint = f"not done after {ended.seconds:.0f} s, during {ended.phase}", "--timeout SECONDS gives it more"
+        if ended.phase == "prompt":
+            # Milliseconds are enough for any other.
+            title, hint = f"{title}: its chat template does not come to an end", "report it to the model's authors"
+        yield Finding("timeout", Severity.FAIL, title, evidence, hint)
     elif ended.signal is not None:
         yield _killed(ended, evidence)
     elif ended.exit_status != 0:
