@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,13 @@ def test_a_python_that_says_nothing_is_an_error_and_its_packages_are_told_by_the
     assert findings["torch.cpu-build-nogpu"].evidence["release"] == "2.4.1"
     primary = conclude(findings.values()).primary
     assert primary is not None
-    assert (primary.name, primary.fix[0]) == ("py.broken", f'python3 -m venv --upgrade "{tmp_path}"')
+    assert (primary.name, primary.fix) == (
+        "py.broken",
+        (
+            f'rm -f "{tmp_path}"/bin/python* && python3.8 -m venv "{tmp_path}"',
+            f'uv venv --allow-existing --python 3.8 "{tmp_path}"',
+        ),
+    )
 
 
 def test_an_environment_whose_python_was_removed_is_told_with_what_it_leads_to(tmp_path: Path) -> None:
@@ -80,6 +87,26 @@ def test_an_environment_whose_python_was_removed_is_told_with_what_it_leads_to(t
     python.symlink_to("/usr/bin/python3.0")
     findings = told(machine_of(tmp_path, os.environ), "interpreter")
     assert "it leads to `/usr/bin/python3.0`, which is not there" in findings["py.broken"].title
+
+
+def test_the_command_gives_an_environment_a_python_and_leaves_its_packages(tmp_path: Path) -> None:
+    folder = tmp_path / "with blanks"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    (site / "mine.py").write_text("")
+    for name in folder.glob("bin/python*"):
+        name.unlink()
+        name.symlink_to("/gone/bin/python3")
+    finding = told(machine_of(folder, os.environ), "interpreter")["py.broken"]
+    # The environment that the tests run in has a Python of this very version, under this name.
+    command = (
+        finding.fix[0].replace("python3", f"{sys.prefix}/bin/python3", 1).replace("-m venv", "-m venv --without-pip")
+    )
+    assert command.startswith("rm -f ")
+    subprocess.run(["sh", "-c", command], check=True)
+    mended = machine_of(folder, os.environ)
+    assert mended.interpreter.problem is None
+    assert mended.module("mine") == site / "mine.py"
 
 
 def test_a_file_that_cannot_be_started_is_broken_too(tmp_path: Path) -> None:

@@ -121,6 +121,16 @@ def test_limits_in_which_no_model_can_be_run_are_warnings(limits: LimitFacts, fi
     assert (finding.name, finding.severity, finding.fix[0]) == ("ram.low", Severity.WARNING, fix)
 
 
+def test_a_limit_that_this_user_cannot_raise_gets_the_administrators_command() -> None:
+    (finding,) = check_open_files(Facts([LimitFacts(2, open_files=256, open_files_at_most=256)]))
+    assert finding.fix == ("sudo prlimit --pid $$ --nofile=4096:4096",)
+    (finding,) = check_open_files(Facts([LimitFacts(2, open_files=256, open_files_at_most=2000)]))
+    assert finding.fix == ("ulimit -n 2000",)
+    limits = LimitFacts(2, memory_bytes=64 << 30, address_bytes=2 << 30, address_bytes_at_most=2 << 30)
+    (finding,) = check_memory(Facts([limits]))
+    assert finding.fix == ("sudo prlimit --pid $$ --as=unlimited",)
+
+
 def test_memory_in_which_no_model_runs_and_a_small_temporary_folder_are_warnings(fake: FakeMachine) -> None:
     facts = Facts(
         [LimitFacts(cpus=2, memory_bytes=8 << 30, memory_available_bytes=200 << 20, temporary_free_bytes=64 << 20)]

@@ -72,7 +72,14 @@ def test_indexes_are_asked_for_their_headers_alone_and_sent_no_name(tmp_path: Pa
     with answering(200) as (url, asked), answering(404) as (lacking, _), socket.create_server(("127.0.0.1", 0)) as mute:
         silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
         indexes = (Index("a", "pypi", f"{lacking}/simple"), Index("b", "torch", silent), Index("c", "conda", url))
-        environment = {"HOME": str(tmp_path), "PIP_INDEX_URL": f"{url.replace('//', '//me:hunter2@')}/simple"}
+        uv = tmp_path / "bin/uv"
+        uv.parent.mkdir()
+        uv.touch(0o755)
+        environment = {
+            "HOME": str(tmp_path),
+            "PATH": str(uv.parent),
+            "PIP_INDEX_URL": f"{url.replace('//', '//me:hunter2@')}/simple",
+        }
         facts = read_index_answers(
             Machine(root=tmp_path, environment=environment), settings(url, indexes=indexes), limit_s=3.0
         )
@@ -80,6 +87,13 @@ def test_indexes_are_asked_for_their_headers_alone_and_sent_no_name(tmp_path: Pa
     assert told.pop("https://pypi.org/simple")[0]  # uv's own, which no test can reach
     assert told == {f"{url}/simple": (True, True), f"{lacking}/simple": (False, False), silent: (False, False)}
     assert asked == [("HEAD", PIP, {})]
+
+
+def test_the_index_of_a_uv_that_is_not_there_is_nobodys(tmp_path: Path) -> None:
+    with answering(200) as (url, _):
+        environment = {"HOME": str(tmp_path), "PATH": "", "PIP_INDEX_URL": f"{url}/simple"}
+        facts = read_index_answers(Machine(root=tmp_path, environment=environment), settings(url), limit_s=AMPLE_S)
+    assert [answer.index.url for answer in facts.answers] == [f"{url}/simple"]
 
 
 def test_channels_of_conda_are_asked_only_where_conda_is_used(tmp_path: Path) -> None:

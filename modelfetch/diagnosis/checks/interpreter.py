@@ -14,8 +14,12 @@ from modelfetch.diagnosis.checks.check import Check, note, well
 from modelfetch.diagnosis.facts import Facts
 from modelfetch.diagnosis.finding import Finding, Rank, Severity
 from modelfetch.diagnosis.probes.interpreter import InterpreterFacts
-from modelfetch.diagnosis.tables import Version, version
+from modelfetch.diagnosis.tables import Version, version, written
 
+_MADE_ANEW = (
+    "The Python that the environment was made with is gone, was replaced, or is another user's. This gives it one of"
+    " the same version and leaves its packages."
+)
 NO_MODELS = "models cannot be run"
 _PROVE = "modelfetch doctor interpreter"
 
@@ -51,9 +55,19 @@ def _broken(interpreter: InterpreterFacts) -> Finding:
         _evidence(interpreter),
         effect=NO_MODELS,
         rank=Rank.SETTINGS,
-        advice="The Python that the environment was made with is gone or was replaced." if is_environment else "",
-        fix=(f'python3 -m venv --upgrade "{prefix}"', f'uv venv --clear "{prefix}"') if is_environment else (),
+        advice=_MADE_ANEW if is_environment else "",
+        fix=_made_anew(prefix, interpreter.release) if is_environment else (),
         verify=f'modelfetch doctor interpreter --python "{interpreter.executable}"',
+    )
+
+
+def _made_anew(prefix: Path, release: str) -> tuple[str, ...]:
+    """What gives an environment a Python and leaves its packages; `venv --upgrade` goes by the one that is gone."""
+    minor = written(version(release)[:2])
+    option = f" --python {minor}" if minor else ""
+    return (
+        f'rm -f "{prefix}"/bin/python* && python{minor or "3"} -m venv "{prefix}"',
+        f'uv venv --allow-existing{option} "{prefix}"',
     )
 
 

@@ -53,7 +53,7 @@ def check_memory(facts: Facts) -> list[Finding]:
     if limits.memory_limit_bytes is not None and limits.memory_limit_bytes < size:
         title = f"{limits.memory_limit_bytes / 1e9:.1f} of {size / 1e9:.1f} GB memory"
     if limits.address_bytes is not None and limits.address_bytes < _LEAST_ADDRESSES:
-        return [_few_addresses(limits.address_bytes)]
+        return [_few_addresses(limits.address_bytes, limits.address_bytes_at_most)]
     if limits.memory_limit_bytes is not None and limits.memory_limit_bytes < _LEAST_MEMORY:
         return [_little_allowed(limits.memory_limit_bytes, size)]
     free = min(each for each in (limits.memory_available_bytes, size) if each is not None)
@@ -80,13 +80,13 @@ def check_memory(facts: Facts) -> list[Finding]:
     ]
 
 
-def _few_addresses(limit: int) -> Finding:
+def _few_addresses(limit: int, at_most: int | None) -> Finding:
     return Finding(
         "ram.low",
         Severity.WARNING,
         f"a process may have {limit / 1e9:.1f} GB of addresses, and torch reserves far more than it uses",
         {"address_bytes": limit},
-        fix=("ulimit -v unlimited",),
+        fix=("ulimit -v unlimited" if at_most is None else "sudo prlimit --pid $$ --as=unlimited",),
         verify="modelfetch doctor memory",
     )
 
@@ -166,7 +166,9 @@ def check_temporary(facts: Facts) -> list[Finding]:
 
 
 def check_open_files(facts: Facts) -> list[Finding]:
-    limit = facts[LimitFacts].open_files
+    limit, at_most = facts[LimitFacts].open_files, facts[LimitFacts].open_files_at_most
+    can_be_raised = at_most is None or at_most >= _LEAST_OPEN_FILES
+    wanted = min(_LEAST_OPEN_FILES * 4, at_most or _LEAST_OPEN_FILES * 4)
     if limit is None or limit >= _LEAST_OPEN_FILES:
         return [well("open-files", f"{'any number of' if limit is None else limit} open files", limit=limit)]
     return [
@@ -175,7 +177,8 @@ def check_open_files(facts: Facts) -> list[Finding]:
             Severity.WARNING,
             f"a process may open {limit} files",
             {"limit": limit},
-            fix=(f"ulimit -n {_LEAST_OPEN_FILES * 4}",),
+            advice="" if can_be_raised else "In a container, `docker run --ulimit nofile=65536` sets it.",
+            fix=(f"ulimit -n {wanted}" if can_be_raised else "sudo prlimit --pid $$ --nofile=4096:4096",),
             verify="modelfetch doctor open-files",
         )
     ]

@@ -6,6 +6,7 @@ that `modelfetch mirrors test` has tried on this network is remembered.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,8 @@ def read_index_answers(machine: Machine, settings: Settings, limit_s: float = IN
     facts = read_indexes(machine, settings)
     # A folder is an index, too, and answers nobody.
     uses_conda = bool(machine.environment.get("CONDA_PREFIX")) or (machine.interpreter.prefix / "conda-meta").is_dir()
-    tools = {"pip": "pypi", "uv": "pypi", **({"conda": "conda"} if uses_conda else {})}
+    uses_uv = shutil.which("uv", path=machine.environment.get("PATH", "")) is not None
+    tools = {"pip": "pypi", **({"uv": "pypi"} if uses_uv else {}), **({"conda": "conda"} if uses_conda else {})}
     own = {url.rstrip("/"): kind for tool, kind in tools.items() if (url := facts.of(tool)).startswith("http")}
     known = [index for index in settings.indexes if index.kind in _PAGES and (uses_conda or index.kind != "conda")]
     new = sorted(own.keys() - {index.url.rstrip("/") for index in known})

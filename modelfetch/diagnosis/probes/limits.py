@@ -29,6 +29,7 @@ class LimitFacts:
     """`cpu_limit` and `memory_limit_bytes` are what a control group or an affinity allows; None where nothing does.
 
     `chosen_temporary` is what TMPDIR names. `address_bytes` is what `ulimit -v` sets, which counts reserved memory too.
+    What ends in `at_most` is how far this user can raise a limit.
     `locked_bytes` is how much memory may be kept from being swapped out, None for any; `has_rdma` whether there is a
     network card that reads memory by itself, and so wants it locked.
     """
@@ -43,7 +44,9 @@ class LimitFacts:
     chosen_temporary: str = ""
     temporary_free_bytes: int | None = None
     address_bytes: int | None = None
+    address_bytes_at_most: int | None = None
     open_files: int | None = None
+    open_files_at_most: int | None = None
     locked_bytes: int | None = None
     has_rdma: bool = False
 
@@ -63,7 +66,9 @@ def read_limits(machine: Machine, _settings: Settings) -> LimitFacts:
         chosen_temporary=chosen,
         temporary_free_bytes=temporary.free if temporary else None,
         address_bytes=_soft_limit("RLIMIT_AS"),
+        address_bytes_at_most=_hard_limit("RLIMIT_AS"),
         open_files=_soft_limit("RLIMIT_NOFILE"),
+        open_files_at_most=_hard_limit("RLIMIT_NOFILE"),
         locked_bytes=_soft_limit("RLIMIT_MEMLOCK"),
         has_rdma=any((machine.root / "sys/class/infiniband").glob("*")),
     )
@@ -116,9 +121,20 @@ def _usage_of(machine: Machine, path: str) -> _Usage | None:
 
 
 def _soft_limit(name: str) -> int | None:
+    return _limits(name)[0]
+
+
+def _hard_limit(name: str) -> int | None:
+    """What this user can raise the limit to."""
+    return _limits(name)[1]
+
+
+def _limits(name: str) -> tuple[int | None, int | None]:
     try:
         import resource
     except ImportError:  # there is no such module on Windows
-        return None
-    soft, _ = resource.getrlimit(getattr(resource, name))
-    return None if soft == resource.RLIM_INFINITY else soft
+        return None, None
+    soft, hard = (
+        None if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(getattr(resource, name))
+    )
+    return soft, hard
