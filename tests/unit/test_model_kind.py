@@ -17,6 +17,7 @@ from modelfetch.model.kind import MAX_GGUF_BYTES, Exercise, Kind, choose
 from modelfetch.model.pickles import PickleScan
 from modelfetch.model.quantisation import BACKENDS, MODULES, Package, plain_bytes
 from modelfetch.model.tables import Tables, read_tables
+from modelfetch.smoketest.running import choose_exercise
 
 KNOWN = Tables(
     classes={
@@ -179,6 +180,17 @@ def test_a_model_that_brings_its_own_code_has_any_model_type(model_type: str) ->
 def test_pooling_is_read_in_its_older_and_its_newer_form(config: dict[str, Any], pooling: str) -> None:
     here = folder(bert("BertModel"), documents={"modules.json": [], "1_Pooling/config.json": config})
     assert exercised(here).pooling == pooling
+
+
+def test_a_pooling_that_smoke_does_not_know_is_skipped_and_not_taken_for_the_mean() -> None:
+    spec = find_spec("transformers")
+    assert spec is not None
+    assert spec.origin is not None
+    documents = {"modules.json": [], "1_Pooling/config.json": {"pooling_mode": "attention"}}
+    here = folder(bert("BertModel"), documents=documents)
+    plan = choose_exercise(here, Path(spec.origin).parent, trust_remote_code=False)
+    assert isinstance(plan, NotExercised)
+    assert "`attention`" in plan.reason
 
 
 REFUSALS = {
