@@ -45,10 +45,15 @@ def pull_new(home: Path) -> None:
     bring(open_store(home), NEW, manifest_of(NEW, commit=NEW_COMMIT))
 
 
-def link_everywhere(home: Path) -> None:
+def link_to_tools(home: Path) -> None:
     store = open_store(home)
     huggingface.link(store, newest(store), home / "hub")
     modelscope.link(store, newest(store), home / "ms")
+
+
+def link_everywhere(home: Path) -> None:
+    link_to_tools(home)
+    store = open_store(home)
     folder.link(store, newest(store), home / "mine")
 
 
@@ -106,7 +111,7 @@ STEPS: tuple[Callable[[Path], None], ...] = (
     remove_old,
     remove_all,
     pull_new,
-    link_everywhere,
+    link_to_tools,
     prune_all,
 )
 REMOVERS = (mend, remove_old, remove_all, prune_all)

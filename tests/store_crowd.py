@@ -55,7 +55,7 @@ class Worker:
             lambda: self.expect(GONE, "link", "own/third", "--to", str(disk / f"folder{self.number}")),
             lambda: self.expect(GONE, "link", "own/third", "--to", "ms"),
             lambda: self.expect(DONE, "adopt", str(disk / "cache"), str(disk / "user"), "--as", "me/taken", "-q"),
-            lambda: self.expect(DONE, "prune", "--keep-within", "0h", "--yes"),
+            lambda: self.expect(DONE, "prune", "--keep-within", "0h", "--keep-views", "--yes"),
             # Of a model that is being removed, something is missing.
             lambda: self.expect(DONE | {8}, "verify", "-q"),
             lambda: self.expect(DONE, "verify", "own/keep", "--deep", "-q"),

@@ -186,7 +186,7 @@ def commands(disk: Path) -> tuple[Command, ...]:
             ("adopt", str(disk / "cache"), str(disk / "user"), "--as", "me/taken", "-q"),
             brings=("own/cached", "me/taken"),
         ),
-        Command("prune", ("prune", "--keep-within", "0h", "--yes"), removes=("own/other",)),
+        Command("prune", ("prune", "--keep-within", "0h", "--keep-views", "--yes"), removes=("own/other",)),
         Command("rm", ("rm", "own/other", "--yes"), removes=("own/other",), heals_with=frozenset({0, 4})),
         Command("repair", ("verify", "--deep", "--repair", "-q"), mends=True),
         Command("link", ("link", "own/other", "--to", str(disk / "mine")), shows={"mine": "own/other"}),
