@@ -99,6 +99,7 @@ _CAUSES: tuple[tuple[Kind, str, Cause], ...] = (
     (Kind.TLS, "has expired", _CLOCK),
     (Kind.TLS, "not yet valid", _CLOCK),
     (Kind.TLS, "ostname mismatch", _LOGIN),
+    (Kind.TLS, "speaks no TLS", _LOGIN),
     (
         Kind.TLS,
         "",

@@ -149,6 +149,7 @@ def test_what_keeps_every_endpoint_away_is_named_when_it_is_one_thing(kind: Kind
         (Kind.TLS, "certificate has expired", "at this machine's time", "sudo timedatectl set-ntp true"),
         (Kind.TLS, "certificate is not yet valid", "at this machine's time", "sudo timedatectl set-ntp true"),
         (Kind.TLS, "Hostname mismatch", "in the place of every endpoint", None),
+        (Kind.TLS, "what answers there speaks no TLS", "in the place of every endpoint", None),
         (Kind.TLS, "unable to get local issuer certificate", "is accepted", "sudo cp COMPANY.crt"),
         (Kind.REDIRECT, "steps down to plain http at 10.0.0.1", "in the place of every endpoint", None),
         (Kind.CONNECT, "Connection reset by peer", "every connection to an endpoint is cut", "export HTTPS_PROXY="),
