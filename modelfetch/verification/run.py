@@ -255,7 +255,8 @@ def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[Model
     for found in damage:
         by_snapshot.setdefault(store.records.record(found.snapshot), []).append(found)
     errors: list[ModelfetchError] = []
-    groups = [group for group in by_snapshot.values() if _may_ask(group, repair, errors)]
+    refusals = [(group, _refusal(group, repair)) for group in by_snapshot.values()]
+    groups = [group for group, refusal in refusals if refusal is None]
     for found in (found for group in groups for found in group):
         _set_aside(store, found)
     for group in groups:
@@ -272,19 +273,24 @@ def _mend(store: Store, damage: Sequence[_Damage], repair: Repair) -> list[Model
                     registry.link(store, snapshot, place)
         except ModelfetchError as error:
             errors.append(error)
-    return errors
+    # What came for one model is here for another one that shares it.
+    still_damaged = (refusal for group, refusal in refusals if refusal and not _are_whole(store, group))
+    return [*errors, *still_damaged]
 
 
-def _may_ask(group: Sequence[_Damage], repair: Repair, errors: list[ModelfetchError]) -> bool:
-    """Whether `repair` has somebody to ask for a snapshot's files, as far as any must come; `errors` say why not."""
+def _refusal(group: Sequence[_Damage], repair: Repair) -> ModelfetchError | None:
+    """Why `repair` has nobody to ask for these files of a snapshot; None where it has, or nothing must come."""
     if all(found.finding.problem is Problem.BROKEN_LINK for found in group):
-        return True
+        return None
     try:
         repair(group[0].snapshot, frozenset())
     except ModelfetchError as error:
-        errors.append(error)
-        return False
-    return True
+        return error
+    return None
+
+
+def _are_whole(store: Store, group: Sequence[_Damage]) -> bool:
+    return all(_is_whole(store, found.snapshot, found.entry) for found in group)
 
 
 def _set_aside(store: Store, found: _Damage) -> None:

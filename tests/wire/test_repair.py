@@ -348,6 +348,17 @@ def test_no_hub_is_asked_for_a_name_of_the_users_own(
         assert own.file("config.json").read_bytes() == damaged
 
 
+def test_what_comes_for_another_model_mends_it_too(own: Snapshot) -> None:
+    with FakeHub({REPO: FILES}) as hub:
+        shared = replace(load(), endpoints=(endpoint(hub.url),))
+        # Size and time of the damaged file fit, so that the pull takes it for right.
+        pull(shared, link=False)
+        report = mend(shared)
+    assert {(finding.repo, finding.repaired) for finding in report.findings} == {("me/mine", True), (REPO, True)}
+    assert report.repair_errors == ()
+    assert own.file("config.json").read_bytes() == FILES["config.json"]
+
+
 def test_who_is_named_for_it_is_asked_and_nobody_else(own: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeHub({"me/mine": FILES}) as hub, FakeHub({"me/mine": FILES}) as named:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
