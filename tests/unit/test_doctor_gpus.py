@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import grp
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelfetch.config import load
 from modelfetch.diagnosis import Severity
-from modelfetch.diagnosis.probes.hardware import read_hardware
+from modelfetch.diagnosis.checks.gpu import check_gpus
+from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.probes.hardware import HardwareFacts, PciGpu, opening_group, read_hardware
+from modelfetch.diagnosis.probes.native import CudaFacts, NvmlFacts
 from modelfetch.diagnosis.visibility import Visible, numbers, visible
 from tests.unit.doctor_machine import FakeMachine, errors, found
 
@@ -116,6 +121,30 @@ def test_a_node_that_this_user_may_not_open_is_told(fake: FakeMachine) -> None:
     if os.access(node, os.R_OK):
         pytest.skip("nothing can be closed to this user")
     assert "gpu.dev-perm" in errors(found(fake, "gpu"))
+
+
+def test_a_node_that_a_group_may_open_is_opened_by_joining_it_and_another_by_its_mode(tmp_path: Path) -> None:
+    closed = HardwareFacts(
+        (PciGpu("17", "nvidia"),),
+        "580.95",
+        frozenset({"nvidia0", "nvidiactl", "nvidia-uvm"}),
+        ("nvidia0",),
+        False,
+        False,
+    )
+    fixes = [
+        check_gpus(Facts([replace(closed, opening_group=group), CudaFacts(), NvmlFacts()]))[0].fix
+        for group in ("video", None)
+    ]
+    assert fixes == [('sudo usermod -aG video "$(id -un)"',), ("sudo chmod a+rw /dev/nvidia*",)]
+    node = tmp_path / "nvidia0"
+    node.touch()
+    if os.geteuid() == 0:
+        os.chown(node, 0, 424242)
+    node.chmod(0o600)
+    assert opening_group(node) is None
+    node.chmod(0o660)
+    assert opening_group(node) == ("424242" if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name)
 
 
 def test_a_container_that_was_given_no_gpu_by_a_variable_is_told_that_before_anything_else(fake: FakeMachine) -> None:

@@ -96,11 +96,15 @@ def _missing(hardware: HardwareFacts) -> Finding | None:
         return _fault(
             "gpu.dev-perm",
             f"this user may not open `/dev/{hardware.closed_nodes[0]}`",
-            advice="In a container, `--group-add` does it. Log in again afterwards.",
-            fix=('sudo usermod -aG video,render "$(id -un)"',),
+            advice="In a container, `--group-add` does it. Log in again afterwards." if hardware.opening_group else "",
+            fix=(_way_to_open(hardware.opening_group),),
             evidence={"closed": list(hardware.closed_nodes)},
         )
     return None
+
+
+def _way_to_open(group: str | None) -> str:
+    return f'sudo usermod -aG {group} "$(id -un)"' if group else "sudo chmod a+rw /dev/nvidia*"
 
 
 def _without_module(hardware: HardwareFacts) -> Finding:

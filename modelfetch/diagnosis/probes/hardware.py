@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from modelfetch.config import Settings
 from modelfetch.diagnosis.machine import Machine
 
 _NVIDIA = "0x10de"
+_GROUP_MAY = stat.S_IRGRP | stat.S_IWGRP
 _GPU_NODE = re.compile(r"nvidia\d+")
 _DISPLAY_CLASSES = ("0x0300", "0x0302")  # a display adapter; a 3D controller, as data-centre GPUs are
 
@@ -26,7 +28,8 @@ class PciGpu:
 
 @dataclass(frozen=True)
 class HardwareFacts:
-    """`nodes` are the names in /dev that belong to GPUs, `closed_nodes` those that this user may not open.
+    """`nodes` are the names in /dev that belong to GPUs, `closed_nodes` those that this user may not open, and
+    `opening_group` the group whose members may open the first of them, if there is one.
 
     `runtime` is what runs the container; `module_is_built` says that NVIDIA's kernel module is there for this kernel,
     loaded or not, and `has_windows_driver` that Windows gives WSL the driver of an NVIDIA GPU. `is_jetson` is for a GPU
@@ -44,6 +47,7 @@ class HardwareFacts:
     has_windows_driver: bool = False
     is_jetson: bool = False
     has_amd_gpu: bool = False
+    opening_group: str | None = None
 
     @property
     def has_gpu(self) -> bool:
@@ -54,11 +58,12 @@ class HardwareFacts:
 
 def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
     nodes = _nodes(machine.root / "dev")
+    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     return HardwareFacts(
         gpus=_gpus(machine),
         module_version=_module_version(machine),
         nodes=frozenset(node.name for node in nodes),
-        closed_nodes=tuple(node.name for node in nodes if not os.access(node, os.R_OK | os.W_OK)),
+        closed_nodes=tuple(node.name for node in closed),
         in_container=_in_container(machine),
         in_wsl="microsoft" in (machine.read("proc/version") or "").lower(),
         runtime=_runtime(machine.environment),
@@ -66,7 +71,21 @@ def read_hardware(machine: Machine, _settings: Settings) -> HardwareFacts:
         has_windows_driver=_has_windows_driver(machine),
         is_jetson="nvidia,tegra" in (machine.read("proc/device-tree/compatible") or ""),
         has_amd_gpu=(machine.root / "dev/kfd").exists(),
+        opening_group=opening_group(closed[0]) if closed else None,
     )
+
+
+def opening_group(node: Path) -> str | None:
+    """The group whose members may open this node; that of the administrator is nobody else's."""
+    status = node.stat()
+    if not status.st_gid or status.st_mode & _GROUP_MAY != _GROUP_MAY:
+        return None
+    import grp
+
+    try:
+        return grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        return str(status.st_gid)
 
 
 def _gpus(machine: Machine) -> tuple[PciGpu, ...]:
