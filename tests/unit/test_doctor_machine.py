@@ -23,6 +23,7 @@ from modelfetch.diagnosis.checks.system import (
 )
 from modelfetch.diagnosis.conclusion import with_causes
 from modelfetch.diagnosis.facts import Facts
+from modelfetch.diagnosis.machine import Machine
 from modelfetch.diagnosis.probes.caches import QueueFacts
 from modelfetch.diagnosis.probes.limits import LimitFacts, read_limits
 from modelfetch.diagnosis.probes.storage import Place, StorageFacts, read_storage
@@ -174,6 +175,14 @@ def test_the_features_of_a_file_system_are_found_by_trying_and_nothing_is_left(f
     assert list(fake.home.iterdir()) == []
 
 
+def test_a_lock_that_two_are_given_at_once_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    settings = load({"HOME": str(tmp_path)})
+    assert read_storage(Machine(root=tmp_path), settings).places[0].features["locks"]
+    monkeypatch.setattr(fcntl, "flock", lambda _stream, _how: None)
+    assert not read_storage(Machine(root=tmp_path), settings).places[0].features["locks"]
+
+
 def test_a_place_that_is_not_there_yet_is_judged_by_the_folder_above_it(fake: FakeMachine) -> None:
     facts = read_storage(fake.machine(MODELFETCH_HOME=str(fake.home / "a/b/c")), load(fake.environment))
     assert [(found.exists, found.problem, found.device) for found in facts.places] == [
@@ -271,6 +280,8 @@ def test_places_on_one_disk_are_told_once_and_a_split_is_information() -> None:
 def test_a_file_system_without_symlinks_is_a_warning() -> None:
     facts = Facts([StorageFacts((place(features={"symlinks": False, "locks": True}),))])
     assert [finding.name for finding in check_file_system(facts)] == ["fs.features"]
+    (finding,) = check_file_system(Facts([StorageFacts((place(features={"symlinks": True, "locks": False}),))]))
+    assert (finding.name, finding.severity) == ("fs.features", Severity.INFO)
     without_reflinks = Facts([StorageFacts((place(features={"symlinks": True, "reflinks": False}),))])
     assert [finding.title for finding in check_file_system(without_reflinks)] == ["store on ext4, without reflinks"]
 

@@ -167,6 +167,10 @@ def check_file_system(facts: Facts) -> list[Finding]:
                 f"the file system of the {place.role} (`{place.path}`) has no symlinks, so views of models are copies"
             )
             findings.append(Finding("fs.features", Severity.WARNING, title, evidence, rank=Rank.DISK))
+        elif "locks" in lacking:
+            title = f"the file system of the {place.role} (`{place.path}`) keeps no locks"
+            advice = "modelfetch does without them. Hugging Face's own client fails there, or two of them collide."
+            findings.append(note("fs.features", title, advice=advice, **evidence))
         else:
             title = f"{place.role} on {kind}" + (f", without {' and '.join(lacking)}" if lacking else "")
             findings.append(well("file-system", title, **evidence))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from modelfetch.config.values import Settings
 from modelfetch.diagnosis.machine import Machine
@@ -33,7 +35,7 @@ def read_locks(machine: Machine, settings: Settings) -> LockFacts:
         for process, major, minor, inode in _HELD.findall(machine.read("proc/locks") or "")
     }
     files, holders = 0, set[int]()
-    for file in islice((settings.hf_cache / ".locks").rglob("*.lock"), _MOST_LOCKS):
+    for file in islice(_locks(settings.hf_cache / ".locks"), _MOST_LOCKS):
         try:
             status = file.stat()
         except OSError:
@@ -43,3 +45,9 @@ def read_locks(machine: Machine, settings: Settings) -> LockFacts:
         if held and (holder := held.get((os.major(status.st_dev), os.minor(status.st_dev), status.st_ino))):
             holders.add(holder)
     return LockFacts(files, tuple(sorted(holders)))
+
+
+def _locks(folder: Path) -> Iterator[Path]:
+    # os.walk passes over what this user may not enter, which rglob does not.
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent) / name for name in names if name.endswith(".lock"))
