@@ -55,7 +55,8 @@ _EXPLAINED_BY: Mapping[str, frozenset[str]] = {
     "drv.eol": frozenset({"drv.too-old"}),
     "disk.queue": frozenset({"disk.low"}),
     "tf.deps": frozenset({"py.dup", "py.half"}),
-    "torch.nvidia-libs": frozenset({"py.half"}),
+    # Another torch brings its own libraries.
+    "torch.nvidia-libs": frozenset({"py.half", "drv.too-old", "gpu.capability"}),
     "pip.unreachable": _NO_NETWORK,
     "conda.unreachable": _NO_NETWORK,
     "net.tls": frozenset({"net.ca", "net.clock"}),

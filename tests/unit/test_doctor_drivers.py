@@ -84,7 +84,7 @@ def test_each_kind_of_container_gets_its_gpu_in_its_own_way(gpu_machine: FakeMac
 def test_one_gpu_that_is_lost_is_an_error_while_the_others_work(gpu_machine: FakeMachine) -> None:
     finding = primary(gpu_machine, FAKE_NVML_COUNT="8", FAKE_LOST="3")
     assert finding is not None
-    assert (finding.name, finding.effect) == ("gpu.lost", "models on it fail")
+    assert (finding.name, finding.effect) == ("gpu.lost", "models on GPU 3 fail")
     assert finding.title == "GPU 3 has fallen off the bus"
     alone = conclude(
         doctor(names=["gpu"], offline=True, machine=gpu_machine.machine(FAKE_LOST="0", FAKE_CUDA_INIT="100"))

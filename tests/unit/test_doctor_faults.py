@@ -41,6 +41,12 @@ def old_driver_and_an_old_toolkit(fake: FakeMachine) -> None:
     nvcc.chmod(0o755)
 
 
+def old_driver_under_a_torch_without_its_libraries(fake: FakeMachine) -> None:
+    old_driver_and_an_old_toolkit(fake)
+    metadata = next(fake.site.glob("torch-*.dist-info")) / "METADATA"
+    metadata.write_text(metadata.read_text() + "Requires-Dist: nvidia-cudnn-cu13==9.20.0.48\n")
+
+
 def upgraded_under_the_module(fake: FakeMachine) -> None:
     (fake.libraries / "libcuda.so.1").rename(fake.libraries / "libcuda.so.590.12")
     (fake.libraries / "libcuda.so.1").symlink_to("libcuda.so.590.12")
@@ -71,6 +77,13 @@ FAULTS = {
         "drv.too-old",
         'python -m pip install --force-reinstall "torch<2.11"',
         frozenset({"drv.eol"}),
+        {"FAKE_DRIVER": "535.183.01", "FAKE_CUDA_API": "12020"},
+    ),
+    "a driver that is too old for a torch whose libraries are gone": Fault(
+        old_driver_under_a_torch_without_its_libraries,
+        "drv.too-old",
+        'python -m pip install --force-reinstall "torch<2.11"',
+        frozenset({"drv.eol", "torch.nvidia-libs"}),
         {"FAKE_DRIVER": "535.183.01", "FAKE_CUDA_API": "12020"},
     ),
     "a driver that was upgraded without a reboot": Fault(

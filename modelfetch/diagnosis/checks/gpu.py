@@ -229,7 +229,7 @@ def check_usage(facts: Facts) -> list[Finding]:
 
 def _not_shared(index: int, modes: Sequence[int]) -> Finding:
     is_closed = modes[index] == _PROHIBITED
-    effect = NO_CUDA if set(modes) == {_PROHIBITED} else "models on it fail"
+    effect = NO_CUDA if set(modes) == {_PROHIBITED} else f"models on GPU {index} fail"
     return Finding(
         "gpu.exclusive",
         Severity.ERROR if is_closed else Severity.WARNING,

@@ -51,7 +51,7 @@ def _silence(index: int, device: NvmlDevice) -> Iterator[Finding]:
             Severity.ERROR,
             trouble.title.replace("a GPU", f"GPU {index}"),
             {"gpu": index, "nvml": code},
-            effect="models on it fail",
+            effect=f"models on GPU {index} fail",
             rank=Rank.HARDWARE,
             advice=trouble.advice,
             fix=trouble.fix,
@@ -66,7 +66,14 @@ def _memory_errors(index: int, device: NvmlDevice) -> Iterator[Finding]:
         title = f"GPU {index} has a row of memory that cannot be replaced any more"
         advice = "It wants to be replaced; keep work off it."
         yield Finding(
-            "gpu.ecc", Severity.ERROR, title, evidence, "models on it fail", Rank.HARDWARE, advice, verify=_PROVE
+            "gpu.ecc",
+            Severity.ERROR,
+            title,
+            evidence,
+            f"models on GPU {index} fail",
+            Rank.HARDWARE,
+            advice,
+            verify=_PROVE,
         )
     elif health.get("ecc_volatile") or health.get("remap_pending"):
         errors = health.get("ecc_volatile", 0)
