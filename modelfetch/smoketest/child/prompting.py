@@ -13,6 +13,7 @@ from modelfetch.smoketest.prompts import BASE_PROMPT, CHAT_PROMPT, SPAN_PROMPT
 from modelfetch.smoketest.request import Request
 
 _MARK = "Paris"
+_ANSWER = {"role": "assistant", "content": _MARK}
 # As templates write them: <|im_start|>, [INST], <start_of_turn>.
 _MARKS = re.compile(r"<\|[\w ]{1,40}\|>|\[/?[A-Z_]{2,20}\]|<(?:start|end)_of_turn>")
 
@@ -42,7 +43,7 @@ def turn_ends(request: Request, tokenizer: Any) -> dict[int, str]:
     """The tokens that end the model's turn: the tokenizer's own, and what the template writes after an answer."""
     ends = {tokenizer.eos_token_id: tokenizer.eos_token} if tokenizer.eos_token_id is not None else {}
     template = find_template(request.folder, tokenizer)
-    rendered = _answered(tokenizer, template, CHAT_PROMPT) if template else None
+    rendered = _answered(tokenizer, template, CHAT_PROMPT, _ANSWER) if template else None
     if rendered is None:
         return ends
     after = rendered.rpartition(_MARK)[2].lstrip()
@@ -50,9 +51,9 @@ def turn_ends(request: Request, tokenizer: Any) -> dict[int, str]:
     return ends | {token_id: token for token_id, token in special.items() if after.startswith(token)}
 
 
-def _answered(tokenizer: Any, template: str, text: str) -> str | None:
-    """A question with its answer; None where the template fails, which was reported when it was tried first."""
-    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": _MARK}]
+def _answered(tokenizer: Any, template: str, text: str, *answer: dict[str, str]) -> str | None:
+    """A question and its answer; None where the template fails, which was reported when it was tried first."""
+    messages = [{"role": "user", "content": text}, *answer]
     try:
         return render(tokenizer, template, messages, thinking=False, reply_follows=False)
     except Exception:
@@ -61,12 +62,12 @@ def _answered(tokenizer: Any, template: str, text: str) -> str | None:
 
 def _header(tokenizer: Any, template: str, text: str, rendered: str | None) -> str | None:
     """What stands before an answer, where the prompt ends as if none were asked for."""
-    answered = _answered(tokenizer, template, text) if rendered else None
-    if not rendered or not answered or not answered.startswith(rendered):
+    if not rendered or _answered(tokenizer, template, text) != rendered:
         return None
-    open_end = render(tokenizer, template, [{"role": "user", "content": text}], thinking=False, reply_follows=False)
-    before = answered.removeprefix(rendered).partition(_MARK)[0].strip()
-    return before if open_end == rendered and before else None
+    answered = _answered(tokenizer, template, text, _ANSWER)
+    if not answered or not answered.startswith(rendered):
+        return None
+    return answered.removeprefix(rendered).partition(_MARK)[0].strip() or None
 
 
 def _foreign(tokenizer: Any, rendered: str) -> tuple[str, ...]:
