@@ -278,7 +278,8 @@ def _cpu_dtypes(wish: Wish, exercise: Exercise) -> list[tuple[str, str]]:
     if wish.dtype != "auto":
         return [(wish.dtype, "it was asked for with --dtype")]
     if exercise.quantisation:
-        return [("auto", f"the weights are quantised with {exercise.quantisation}")]
+        made = "" if exercise.plain_bytes is None else ", and made into bfloat16 where there is no GPU for that"
+        return [("auto", f"the weights are quantised with {exercise.quantisation}{made}")]
     return [("float32", "the CPU is exact and fastest in it"), ("bfloat16", "memory is short for float32")]
 
 

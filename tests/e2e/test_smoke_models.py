@@ -426,6 +426,24 @@ def test_memory_that_torch_is_refused_is_named_and_ends_nothing_else(tmp_path: P
     assert int(done.stdout) == 16 << 30
 
 
+def test_weights_that_a_backend_packs_in_a_class_of_its_own_are_looked_at_unpacked() -> None:
+    code = (
+        "import torch\n"
+        "from modelfetch.smoketest.child.weights import scan\n"
+        "class Packed(torch.nn.Parameter):\n"
+        "    def reshape(self, *shape):\n        raise NotImplementedError\n"
+        "    def dequantize(self):\n        return self.data.as_subclass(torch.Tensor)\n"
+        "model = torch.nn.Linear(80, 80, bias=False)\n"
+        "weight = torch.ones(80, 80)\n"
+        "weight[40:] = 0\n"
+        "model.weight = Packed(weight)\n"
+        "print(scan(model).zero_rows[0].zero_rows)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 40
+
+
 def test_a_time_limit_that_is_too_short_is_named_with_what_was_being_done(tmp_path: Path) -> None:
     result = smoke(tiny("base", tmp_path / "base"), SmokeOptions(timeout_s=0.5))
     assert (result.verdict, checks(result)) == (Verdict.FAIL, {"timeout"})
@@ -458,6 +476,8 @@ def eight_billion(folder: Path, *, layers: int = 32) -> Path:
         "num_key_value_heads": 8, "tie_word_embeddings": False,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
+    # No token is made at these levels.
+    (folder / "tokenizer.json").write_text("{}")
     return folder
 
 

@@ -323,6 +323,23 @@ def test_each_fault_is_one_named_finding(fault: Fault) -> None:
     assert decide(findings) is fault.verdict
 
 
+@pytest.mark.parametrize(
+    ("raised", "hint"),
+    [
+        (Raised("load", "ImportError", "It requires gptqmodel (`pip install gptqmodel`)"), "pip install gptqmodel"),
+        (Raised("load", "ModuleNotFoundError", "No module named 'loguru'"), "pip install loguru"),
+        (Raised("load", "RuntimeError", "GPU is required to run it."),
+         "run it on a machine with the GPU that this is made for"),
+        (Raised("tokenizer", "ValueError", "You need to have sentencepiece or tiktoken installed"),
+         "pip install sentencepiece tiktoken"),
+        (Raised("import", "OSError", "libcudart.so: cannot open"), "modelfetch doctor"),
+    ],
+)  # fmt: skip
+def test_what_an_error_lacks_is_what_is_to_be_done(raised: Raised, hint: str) -> None:
+    findings = judge(Case(instead(CHAT, replace(PLANNED, quantisation="gptq"), raised)))
+    assert [each.hint for each in findings if each.severity is not Severity.NOTE] == [hint]
+
+
 def test_every_check_is_described_and_every_described_check_is_tested() -> None:
     assert {fault.check for fault in FAULTS.values()} == set(CHECKS)
 

@@ -16,7 +16,8 @@ def observe(loaded: LoadedModel) -> Loaded:
         class_name=type(model).__name__,
         attention=loaded.attention,
         seconds=loaded.seconds,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        # It knows of weights that a backend has packed.
+        parameters=model.num_parameters(),
         embedding_rows=_embedding_rows(model),
         missing=names(keys["missing_keys"]),
         unexpected=names(keys["unexpected_keys"]),

@@ -26,9 +26,7 @@ def scan(model: Any) -> WeightsScanned:
     constant: dict[str, bool] = {}
     zero_norms = []
     with torch.inference_mode():
-        for name, weight in model.named_parameters():
-            if weight.is_meta or not weight.is_floating_point() or not weight.numel():
-                continue
+        for name, weight in _plain_weights(model):
             tensors += 1
             largest = _largest(weight)
             if largest is None:
@@ -59,6 +57,13 @@ def scan(model: Any) -> WeightsScanned:
         constant_norms=sum(norms),
         spread=None if constant else _spread(model),
     )
+
+
+def _plain_weights(model: Any) -> Iterator[tuple[str, Any]]:
+    """The weights that are numbers of their own; what a backend packs in a class of its own, it unpacks one by one."""
+    for name, weight in model.named_parameters():
+        if not weight.is_meta and weight.is_floating_point() and weight.numel():
+            yield name, weight if type(weight) in {torch.Tensor, torch.nn.Parameter} else weight.dequantize()
 
 
 def _is_norm(name: str) -> bool:

@@ -54,6 +54,7 @@ CHECKS = {
 # What was not run because it must not or cannot be, and not because smoke does not know how.
 _FAILS = frozenset({"missing-files", "unsafe-pickle"})
 _INSTALL = re.compile(r"pip install ([\w'\"\[\],.<>=~ -]*[\w'\"\]])")
+_NO_MODULE = re.compile(r"No module named '(\w+)'")
 _WANTS_GPU = re.compile(r"\bGPU\b|\bmps devices\b")
 _PICKLED_NAME = re.compile(r"Trying to load unsupported GLOBAL (\S+)")
 _SHOWN_FILES = 10
@@ -225,6 +226,8 @@ def _lacks_backend(raised: Raised) -> bool:
 def _mend(raised: Raised) -> str:
     if install := _INSTALL.search(raised.message):
         return install.group(0)
+    if absent := _NO_MODULE.search(raised.message):
+        return f"pip install {absent.group(1)}"
     if _WANTS_GPU.search(raised.message):
         return "run it on a machine with the GPU that this is made for"
     if "sentencepiece" in raised.message:
