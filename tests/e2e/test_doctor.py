@@ -77,7 +77,10 @@ def test_a_real_environment_of_another_python_is_told_by_it_and_when_its_python_
     (site / "torch-2.4.1.dist-info").mkdir()
     (site / "torch-2.4.1.dist-info/METADATA").write_text("Name: torch\nVersion: 2.4.1\nRequires-Dist: sympy\n")
     arguments = ("python", "--offline", "--python", str(folder))
-    told = findings(*arguments)
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    uv.touch(0o755)
+    told = findings(*arguments, PATH=f"{uv.parent}{os.pathsep}{os.environ['PATH']}")
     python = folder / "bin/python"
     assert f"`{python}`" in told["interpreter"]["title"]
     assert told["packages"]["evidence"]["versions"] == {"torch": "2.4.1"}
