@@ -337,7 +337,7 @@ def _exercise(folder: ModelFolder, kind: Kind, class_name: str, *, method: str |
         other_bytes=stored - float_bytes,
         stored_bytes=stored,
         stored_dtype=dtype,
-        weights="safetensors" if folder.safetensors else "pickle",
+        weights="safetensors" if any(path in folder.safetensors for path in chosen) else "pickle",
         quantisation=method,
         plain_bytes=plain_bytes(method, tensors) if method else None,
         remote_code=remote_code,
@@ -368,4 +368,7 @@ def loaded_files(folder: ModelFolder) -> list[str]:
     index = folder.document(INDEX).get("weight_map")
     if isinstance(index, dict):
         return sorted({str(shard) for shard in index.values()} & folder.files.keys())
-    return [path for path in folder.safetensors if "/" not in path] or folder.pickles
+    named = folder.config.get("transformers_weights")
+    if named in folder.safetensors:
+        return [str(named)]
+    return folder.pickles or [path for path in folder.safetensors if "/" not in path]

@@ -79,10 +79,15 @@ def foreign_config(folder: ModelFolder) -> NotExercised | None:
 def lacking_weights(folder: ModelFolder) -> NotExercised | None:
     """Why there is nothing to load: no weights that transformers would find, or pickled ones that may hold code."""
     named = folder.config.get("transformers_weights")
-    if any(name in folder.files for name in (*_LOADED, named)):
-        return None if folder.safetensors else _refuse_pickles(folder)
-    if _ADAPTER in folder.files:
-        return _adapter(folder)
+    if _WEIGHTS in folder.files or INDEX in folder.files or named in folder.safetensors:
+        return None
+    if any(name in folder.files for name in _LOADED):
+        return _refuse_pickles(folder)
+    return _adapter(folder) if _ADAPTER in folder.files else _weights_elsewhere(folder)
+
+
+def _weights_elsewhere(folder: ModelFolder) -> NotExercised:
+    """What there is under other names than those that transformers looks for."""
     if shard := next((path for path in folder.files if _SHARD.fullmatch(path)), None):
         index = INDEX if shard in folder.safetensors else "pytorch_model.bin.index.json"
         return _missing(f"the weights are in parts such as `{shard}`, and nothing says which parts there are", index)

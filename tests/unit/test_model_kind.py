@@ -450,6 +450,15 @@ def test_a_pickle_that_names_only_weights_is_loaded_where_there_is_nothing_else(
     assert exercised(here).weights == "pickle"
 
 
+@pytest.mark.parametrize("beside", ["2_Dense/model.safetensors", "adapter_model.safetensors"])
+def test_safetensors_that_are_not_the_models_own_make_no_pickle_safe(beside: str) -> None:
+    files = {"pytorch_model.bin": 200, beside: 100}
+    here = folder(llama(), files=files, safetensors={beside: WEIGHTS["model.safetensors"]})
+    assert exercised(replace(here, pickle_scans={"pytorch_model.bin": PickleScan()})).weights == "pickle"
+    foreign = {"pytorch_model.bin": PickleScan(("os.system",))}
+    assert refused(replace(here, pickle_scans=foreign)).check == "unsafe-pickle"
+
+
 def test_a_pickle_that_names_anything_else_is_refused_by_that_name() -> None:
     here = folder(llama(), **PICKLED, pickle_scans={"pytorch_model.bin": PickleScan(("os.system", "eval"))})
     why = refused(here)
