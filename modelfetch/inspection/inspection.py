@@ -135,7 +135,8 @@ def read_inspection(subject: Subject) -> Inspection:
         card=_card(subject, papers, metadata),
         remote_code=_remote_code(folder),
         quantisation=quantisation,
-        problems=(*folder.broken, *papers.problems),
+        # A tokenizer that both look at is broken once.
+        problems=tuple({each.path: each for each in (*papers.problems, *folder.broken)}.values()),
     )
 
 
