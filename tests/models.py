@@ -36,6 +36,8 @@ TINY_KINDS = (
     "speech",
     "speech_by_letters",
 )
+# What has learned something.
+LEARNED_KINDS = ("chinese",)
 # What smoke does not exercise.
 OTHER_KINDS = ("speaker",)
 
@@ -56,7 +58,7 @@ def minilm_folder() -> Path:
 
 
 def tiny(kind: str, target: Path) -> Path:
-    """A tiny model with random weights at `target`; `kind` is one of `TINY_KINDS` or `OTHER_KINDS`."""
+    """A tiny model at `target`, with random weights but for those that learned; `kind` is one of the names above."""
     return _copy(_tiny_models() / kind, target)
 
 

@@ -6,6 +6,7 @@ Run in a process of its own by `tests.models.tiny`: it imports torch.
 from __future__ import annotations
 
 import json
+import string
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from modelfetch.smoketest.prompts import CHINESE
 
 VOCABULARY = 400
 SIZES = {
@@ -77,6 +80,24 @@ def chat(target: Path) -> None:
 def base(target: Path) -> None:
     config = transformers.LlamaConfig(**SIZES, num_key_value_heads=2)
     save(transformers.LlamaForCausalLM(config), make_tokenizer(), target)
+
+
+def chinese(target: Path) -> None:
+    """The only one that learned something: a paragraph, by heart, in a vocabulary of its characters."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator([CHINESE.text, string.ascii_letters, string.punctuation, " "], trainer)
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>")
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES, num_key_value_heads=2))
+    ids = wrapped(CHINESE.text, return_tensors="pt")["input_ids"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    save(model, wrapped, target)
 
 
 def experts(target: Path) -> None:
@@ -239,8 +260,8 @@ def speaker(target: Path) -> None:
 KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
-        chat, base, experts, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding, classifier,
-        classifier_without_norms, reranker, judge, tokens, question, vision, image_classifier,
+        chat, base, chinese, experts, old_base, spans, seq2seq, encoder_decoder_encoder, masked, encoder, embedding,
+        classifier, classifier_without_norms, reranker, judge, tokens, question, vision, image_classifier,
         image_classifier_in_batches, speech, speech_by_letters, speaker,
     )
 }  # fmt: skip

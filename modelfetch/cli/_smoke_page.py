@@ -167,4 +167,4 @@ def _pictures(result: SmokeResult) -> Iterator[str]:
     if bars := pictures.memory(result):
         yield f"<h3>Memory</h3>\n{pictures.compared(bars)}"
     if bars := pictures.losses(result):
-        yield f"<h3>Loss on plain English</h3>\n{pictures.compared(bars)}"
+        yield f"<h3>Loss on plain {result.facts.loss_language}</h3>\n{pictures.compared(bars)}"

@@ -61,7 +61,7 @@ def memory(result: SmokeResult) -> list[Bar]:
 
 
 def losses(result: SmokeResult) -> list[Bar]:
-    """The loss on English beside that of guessing."""
+    """The loss on plain text beside that of guessing."""
     facts = result.facts
     if facts.loss is None or facts.chance_loss is None or facts.loss != facts.loss:
         return []

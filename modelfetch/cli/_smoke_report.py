@@ -155,7 +155,7 @@ def fact_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.first_token_s is not None:
         yield "speed", ", ".join(_speeds(facts))
     if facts.loss is not None and facts.chance_loss is not None:
-        yield "loss", f"{facts.loss:.2f} on plain English; {facts.chance_loss:.2f} is chance"
+        yield "loss", f"{facts.loss:.2f} on plain {facts.loss_language}; {facts.chance_loss:.2f} is chance"
     if facts.versions:
         named = ("python", "torch", "transformers", "cuda")
         yield "ran with", ", ".join(f"{name} {facts.versions[name]}" for name in named if name in facts.versions)

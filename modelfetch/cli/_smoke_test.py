@@ -23,7 +23,7 @@ _PHASES = {
     "tokenizer": "loading the tokenizer",
     "load": "loading the weights",
     "weights": "looking at every weight",
-    "loss": "reading plain English",
+    "loss": "reading plain text",
     "generate": "writing",
 }
 

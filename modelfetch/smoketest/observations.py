@@ -182,6 +182,7 @@ class Predicted:
     vocabulary: int
     tokens: int
     excuse: str | None = None
+    language: str = "English"
 
 
 @dataclass(frozen=True)

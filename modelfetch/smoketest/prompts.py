@@ -1,17 +1,42 @@
 """The texts that models are asked to work on. The answers are reported and never judged; that there is one, is."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 CHAT_PROMPT = "What is the capital of France? Answer in one sentence."
 BASE_PROMPT = "The capital of France is"
 # Asks of a model that fills spans, as T5 does, and of one that rewrites its input alike.
 SPAN_PROMPT = "The capital of France is <extra_id_0>."
 MASKED_PROMPT = "The capital of France is {mask}."
 
-# Plain English of no special subject, long enough for a mean and short enough for a CPU.
-PARAGRAPH = (
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text of no special subject, long enough for a mean and short enough for a CPU.
+
+    `left_out` are two phrases of it, in their order, for a model that fills spans.
+    """
+
+    language: str
+    text: str
+    left_out: tuple[str, str]
+
+
+ENGLISH = Paragraph(
+    "English",
     "The old bakery at the end of the street opens before sunrise. By the time the first bus arrives, the windows are "
     "already warm and the smell of fresh bread has reached the square. Most customers come for the same thing every "
     "morning: a small loaf, a cup of coffee, and a few minutes of talk about the weather. On Saturdays the line goes "
-    "around the corner, because the owner's daughter makes the best apple cake in town."
+    "around the corner, because the owner's daughter makes the best apple cake in town.",
+    ("before sunrise", "fresh bread"),
+)
+CHINESE = Paragraph(
+    "Chinese",
+    "街尾的老面包店在日出之前就开门了。第一班公交车到站的时候，橱窗已经暖和起来，新鲜面包的香味飘到了广场上。"
+    "大多数客人每天早上来买的都是同样的东西：一个小面包、一杯咖啡，再聊上几分钟天气。"
+    "到了星期六，队伍会一直排到街角，因为老板的女儿做的苹果蛋糕是全城最好吃的。",
+    ("日出之前", "新鲜面包"),
 )
 
 RELATED = ("A man is playing a guitar on the stage.", "Somebody performs music with a guitar.")

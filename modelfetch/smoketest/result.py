@@ -105,6 +105,7 @@ class Facts:
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     loss: float | None = None
+    loss_language: str | None = None
     chance_loss: float | None = None
     peak_process_bytes: int | None = None
     peak_gpu_bytes: int | None = None
@@ -205,6 +206,7 @@ def _facts(case: Case) -> Facts:
         prompt_tokens=generated.prompt_tokens if generated else None,
         new_tokens=len(generated.new_ids) if generated else None,
         loss=predicted.loss if predicted else None,
+        loss_language=predicted.language if predicted else None,
         chance_loss=math.log(predicted.vocabulary) if predicted else None,
         peak_process_bytes=memory.process_bytes if memory else None,
         peak_gpu_bytes=memory.gpu_bytes if memory else None,

@@ -289,6 +289,12 @@ def test_a_random_model_of_every_kind_fails_as_random_and_passes_where_it_may_be
     assert (allowed.verdict, allowed.findings) == (Verdict.PASS, ())
 
 
+def test_a_model_that_knows_chinese_and_no_english_is_not_called_random(tmp_path: Path) -> None:
+    result = smoke(tiny("chinese", tmp_path / "chinese"))
+    assert checks(result).isdisjoint({"random-weights", "weak-loss"})
+    assert result.facts.loss_language == "Chinese"
+
+
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_a_kind_that_is_not_exercised_is_skipped_and_never_passed(kind: str, tiny_folder: Path) -> None:
     result = smoke(tiny(kind, tiny_folder / kind), SmokeOptions(allow_random=True))

@@ -24,9 +24,9 @@ CHECKS = {
     "not-finite-weights": "Weights are not numbers, or infinite.",
     "huge-weights": "Weights are larger than any trained one.",
     "zero-rows": "A part of a weight matrix is zero: a hole in the file.",
-    "random-weights": "The weights look random: nothing trained them, or they do no better than chance on English.",
-    "weak-loss": "It predicts English worse than sound models do: it learned another language, or is damaged.",
-    "loss-not-judged": "The loss on English says nothing about this model.",
+    "random-weights": "The weights look random: nothing trained them, or they do no better than chance on plain text.",
+    "weak-loss": "It predicts plain text worse than sound models do: it learned another language, or is damaged.",
+    "loss-not-judged": "The loss on plain text says nothing about this model.",
 }
 
 # Padding of a vocabulary to a round number leaves fewer rows at zero.
@@ -155,12 +155,12 @@ def training(case: Case) -> Iterator[Finding]:
         evidence["matrices"] = "all are equally wide, as before any training"
     chance = predicted is not None and predicted.excuse is None and not _better_than_chance(predicted)
     if predicted and chance:
-        evidence["loss on plain English"] = _against_chance(predicted)
+        evidence[f"loss on plain {predicted.language}"] = _against_chance(predicted)
     if not evidence:
         return
     title = "the weights look random"
-    if len(evidence) == 1 and chance:
-        title += ", or the tokenizer is another model's: it predicts English no better than chance"
+    if predicted and chance and len(evidence) == 1:
+        title += f", or the tokenizer is another model's: it predicts {predicted.language} no better than chance"
     yield Finding(
         "random-weights",
         Severity.FAIL,
@@ -180,16 +180,16 @@ def weak(case: Case) -> Iterator[Finding]:
         yield Finding(
             "weak-loss",
             Severity.WARN if share > POOR_LOSS_SHARE else Severity.NOTE,
-            "it predicts plain English worse than sound models do, which proves nothing",
-            {"loss on plain English": _against_chance(predicted)},
-            f"where it is made to know English: {case.repair}",
+            f"it predicts plain {predicted.language} worse than sound models do, which proves nothing",
+            {f"loss on plain {predicted.language}": _against_chance(predicted)},
+            f"where it is made to know {predicted.language}: {case.repair}",
         )
 
 
 def excused(case: Case) -> Iterator[Finding]:
     predicted = case.last(Predicted)
     if predicted and predicted.excuse:
-        yield Finding("loss-not-judged", Severity.NOTE, f"its loss on English was not judged: {predicted.excuse}")
+        yield Finding("loss-not-judged", Severity.NOTE, f"its loss on plain text was not judged: {predicted.excuse}")
 
 
 def _fitted(case: Case) -> Loaded | Structured | None:
