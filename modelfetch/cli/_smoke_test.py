@@ -32,7 +32,8 @@ def test_model(store: Store, model: Snapshot | Path, options: SmokeOptions) -> S
     """Test one model, and keep what a whole test of a snapshot said. Prints no result."""
     from modelfetch.smoketest import Level, smoke
 
-    with _Progress(str(model) if isinstance(model, Path) else model.model) as progress:
+    name = str(model) if isinstance(model, Path) else model.model
+    with _Progress(name, trusts_code=options.trust_remote_code) as progress:
         if isinstance(model, Path):
             return smoke(model, options, listener=progress)
         progress.show_phase("bytes")
@@ -80,13 +81,19 @@ def _keep(store: Store, snapshot: Snapshot, options: SmokeOptions, result: Smoke
 class _Progress(WaitingLine):
     """What of a test is being waited for, and the end of what the model writes as it writes it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, trusts_code: bool) -> None:
         super().__init__()
         self._name = name
+        self._trusts_code = trusts_code
 
     def __call__(self, observation: Observation) -> None:
-        from modelfetch.smoketest.observations import Wrote
+        from modelfetch.smoketest.observations import Planned, Wrote
 
+        if isinstance(observation, Planned) and self._trusts_code:
+            # Before the child starts: Ctrl-C is still in time.
+            self.show("")
+            for path, what in observation.code.items():
+                say(f"may run with your rights: {path}, {what}")
         if isinstance(observation, Wrote):
             head = f"{self._name}: {_PHASES['generate']}: "
             self.show(head + end_of(observation.text.rstrip("\ufffd"), line_columns() - width(head)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -57,6 +58,22 @@ def test_consent_to_run_code_is_given_for_one_model(models: list[str], capsys: p
 def test_an_empty_prompt_is_no_question(prompt: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["smoke", "a/b", "--prompt", prompt]) == 2
     assert "nothing in the prompt" in capsys.readouterr().err
+
+
+def test_code_that_may_run_with_consent_is_listed_before_it_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "config.json": b'{"model_type": "own", "auto_map": {"AutoModelForCausalLM": "modeling_own.Own"}}',
+        "modeling_own.py": b"print('it ran')",
+        "model.safetensors": safetensors_bytes({"a": b"12345678"}),
+        "tokenizer.json": b"{}",
+        # So that it comes to no child.
+        "vae.safetensors": b"version https://git-lfs.github.com/spec/v1\n",
+    }
+    assert run(["smoke", "--trust-remote-code", str(write(tmp_path, files))]) == 10
+    digest = hashlib.sha256(files["modeling_own.py"]).hexdigest()
+    assert f"may run with your rights: modeling_own.py, 15 bytes, sha256 {digest}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
