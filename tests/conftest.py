@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import random
+import signal
 import socket
 import struct
 from pathlib import Path
@@ -21,6 +22,9 @@ _FOREIGN_NAMES |= {"COLUMNS", "LINES"}  # of the terminal that the tests were st
 # A busy machine takes longer over an example than hypothesis allows, and no test is one of speed.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so does all that this starts: no test of it would end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
