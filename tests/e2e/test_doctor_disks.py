@@ -67,5 +67,5 @@ def test_a_disk_without_inodes_for_another_model_is_a_warning(tmp_path: Path) ->
 
 def test_a_disk_on_which_nothing_more_can_be_made_is_no_disk_to_pull_to(tmp_path: Path) -> None:
     findings = told(tmp_path / "disk", "mount -t tmpfs -o size=8g,nr_inodes=2 none DIR", "mkdir DIR/store")
-    assert findings["primary"] == "fs.writable"
-    assert "No space left on device" in findings["fs.writable"]["title"]
+    assert findings["primary"] == "disk.inodes"
+    assert findings["disk.inodes"]["severity"] == "error"

@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,8 +84,9 @@ def reader(own_environment: Path, tmp_path: Path) -> Iterator[Reader]:
     (tmp_path / "vllm").write_text(_VLLM, encoding="utf-8")
     (tmp_path / "vllm").chmod(0o755)
     port = str(_free_port())
-    with FakeHub(_repos(smollm2_folder(tmp_path / "smollm2"))) as hub:
-        environment = _environment(own_environment, tmp_path, hub.url)
+    repos = _repos(smollm2_folder(tmp_path / "smollm2"))
+    with FakeHub(repos) as hub, FakeHub(repos) as other:
+        environment = _environment(own_environment, tmp_path, {"huggingface": hub.url, "modelscope": other.url})
         world = {"https://hf-mirror.com": hub.url, "192.168.1.7:8090": f"127.0.0.1:{port}", "8090": port}
         reader = Reader(own_environment, environment, world)
         try:
@@ -122,12 +123,12 @@ def _repos(smollm2: Path) -> dict[str, dict[str, bytes | Path]]:
     }
 
 
-def _environment(home: Path, programs: Path, hub: str) -> dict[str, str]:
-    """PATH and HOME, and every built-in endpoint at the simulated hub."""
+def _environment(home: Path, programs: Path, urls: Mapping[str, str]) -> dict[str, str]:
+    """PATH and HOME, and every built-in endpoint at the simulated hub that speaks as it does."""
     mirrors = home / ".config/modelfetch/mirrors.yaml"
     mirrors.parent.mkdir(parents=True)
     built_in = load_built_in({"HOME": str(home)}).endpoints
-    entries = [f"  {endpoint.name}: {{hub: {endpoint.hub}, url: '{hub}'}}" for endpoint in built_in]
+    entries = [f"  {endpoint.name}: {{hub: {endpoint.hub}, url: '{urls[endpoint.hub]}'}}" for endpoint in built_in]
     mirrors.write_text("\n".join(["version: 1", "endpoints:", *entries, ""]), encoding="utf-8")
     path = [str(scripts()), str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
     return {"PATH": os.pathsep.join(path), "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
