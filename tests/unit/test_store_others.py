@@ -37,9 +37,9 @@ os.setgid({nobody})
 os.setuid({nobody})
 answers = {{}}
 for line in json.loads(sys.argv[1]):
-    said = io.StringIO()
+    said = io.TextIOWrapper(io.BytesIO(), write_through=True)
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        answers[" ".join(line[:1])] = (cli.run(line), said.getvalue())
+        answers[" ".join(line[:1])] = (cli.run(line), said.buffer.getvalue().decode())
 print(json.dumps(answers))
 """
 
