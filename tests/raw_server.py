@@ -40,6 +40,9 @@ class Server:
         self.close()
 
     def close(self) -> None:
+        # Closing alone leaves the thread in `accept`, for ever.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 

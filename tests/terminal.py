@@ -64,8 +64,8 @@ class Terminal:
         self.type(f"{line}\r")
 
     def wait_for(self, text: str) -> str:
-        """What was shown since the last wait, up to and with `text`."""
-        return self._wait(re.compile(re.escape(text)))
+        """What was shown since the last wait, up to and with `text`, which a line may end in."""
+        return self._wait(re.compile(r"\s+".join(map(re.escape, text.split(" ")))))
 
     def wait_for_end(self) -> int:
         """The exit status, once all is read."""

@@ -56,7 +56,8 @@ def test_config_says_which_variable_named_the_file(
 ) -> None:
     (tmp_path / "mine.yaml").write_text("version: 1\n")
     monkeypatch.setenv("MODELFETCH_CONFIG", str(tmp_path / "mine.yaml"))
-    assert output(["config"], capsys).splitlines()[-1].endswith("mine.yaml  MODELFETCH_CONFIG, read")
+    *_, path, origin, state = output(["config"], capsys).splitlines()[-1].split()
+    assert (path, origin, state) == (str(tmp_path / "mine.yaml"), "MODELFETCH_CONFIG,", "read")
     assert json.loads(output(["config", "--json"], capsys))["user_file"]["origin"] == "MODELFETCH_CONFIG"
 
 
