@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from modelfetch.inspection.answers import Rendered
 from modelfetch.model.child import memory
+from modelfetch.model.child.templates import find_template, in_parts
 
 LIMIT_S = 10
 MEMORY_BYTES = 1 << 30
@@ -28,7 +27,7 @@ CONVERSATION = (
 
 def render(folder: str, tokenizer: Any) -> Rendered:
     """The sample as the template writes it by default, and with thinking on and off where that changes it."""
-    template = _template(folder, tokenizer)
+    template = find_template(folder, tokenizer)
     if template is None:
         return Rendered(None, None, None, None)
     try:
@@ -42,17 +41,6 @@ def render(folder: str, tokenizer: Any) -> Rendered:
     return Rendered(default, on, off, None)
 
 
-def _template(folder: str, tokenizer: Any) -> str | None:
-    """The tokenizer's own template, or the one that older processors keep in a file of their own."""
-    if getattr(tokenizer, "chat_template", None):
-        return str(tokenizer.get_chat_template())
-    path = Path(folder, "chat_template.json")
-    if not path.is_file():
-        return None
-    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
-    return template if isinstance(template, str) else None
-
-
 def _apply(tokenizer: Any, template: str, **choices: bool) -> str:
     """Some templates want the content of a message in parts; they lose or refuse it otherwise."""
     marker = CONVERSATION[0]["content"]
@@ -61,8 +49,7 @@ def _apply(tokenizer: Any, template: str, **choices: bool) -> str:
     except Exception:
         rendered = ""
     if marker not in rendered:
-        parts = [{**each, "content": [{"type": "text", "text": each["content"]}]} for each in CONVERSATION]
-        rendered = _rendered(tokenizer, template, parts, choices)
+        rendered = _rendered(tokenizer, template, in_parts(CONVERSATION), choices)
     return rendered
 
 
