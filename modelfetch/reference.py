@@ -55,6 +55,12 @@ class Reference:
     revision: str | None = None
     quant: str | None = None
 
+    @classmethod
+    def of(cls, repo: str, hub: str | None, revision: str | None) -> Reference:
+        """The reference to `repo`, which is `owner/name`."""
+        owner, _, name = repo.partition("/")
+        return cls(owner, name, hub, revision)
+
     @property
     def repo(self) -> str:
         return f"{self.owner}/{self.name}"

@@ -86,5 +86,4 @@ def _is_named(store: Store, known: Snapshot, manifest: Manifest) -> bool:
 
 
 def _reference(manifest: Manifest, revision: str | None) -> Reference:
-    owner, _, name = manifest.repo.partition("/")
-    return Reference(owner, name, manifest.hub, revision)
+    return Reference.of(manifest.repo, manifest.hub, revision)

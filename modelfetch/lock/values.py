@@ -43,8 +43,7 @@ class LockedModel:
     @property
     def reference(self) -> Reference:
         """What was asked for, with the hub that answered."""
-        owner, _, name = self.manifest.repo.partition("/")
-        return Reference(owner, name, self.manifest.hub, self.manifest.revision)
+        return Reference.of(self.manifest.repo, self.manifest.hub, self.manifest.revision)
 
     @property
     def name(self) -> tuple[str, str]:

@@ -54,8 +54,7 @@ def ask(
 
     def enough(offer: Offer) -> bool:
         manifest = offer.manifest
-        owner, _, name = manifest.repo.partition("/")
-        if not store.matching(Reference(owner, name, manifest.hub, manifest.commit)):
+        if not store.matching(Reference.of(manifest.repo, manifest.hub, manifest.commit)):
             return False
         selection = select_files(request, manifest)
         return len(find(selection, destination)) == len(selection.chosen)

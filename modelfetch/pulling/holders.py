@@ -44,8 +44,7 @@ def ask_holders(
         missing.difference_update(path for path, names in held_by(manifest, wanted, [offer]).by_path.items() if names)
         return not missing
 
-    owner, _, name = manifest.repo.partition("/")
-    reference = Reference(owner, name, manifest.hub, manifest.revision)
+    reference = Reference.of(manifest.repo, manifest.hub, manifest.revision)
     listener(events.Resolving(str(reference), tuple(endpoint.name for endpoint in endpoints)))
     offers: list[Offer] = []
     refusals: dict[str, ModelfetchError] = {}

@@ -71,8 +71,7 @@ class Snapshot:
 
     @property
     def reference(self) -> Reference:
-        owner, _, name = self.manifest.repo.partition("/")
-        return Reference(owner, name, self.manifest.hub, self.manifest.revision)
+        return Reference.of(self.manifest.repo, self.manifest.hub, self.manifest.revision)
 
     @property
     def name(self) -> str:

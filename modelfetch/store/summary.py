@@ -47,8 +47,7 @@ class Summary:
 
     @property
     def reference(self) -> Reference:
-        owner, _, name = self.repo.partition("/")
-        return Reference(owner, name, self.hub, self.revision)
+        return Reference.of(self.repo, self.hub, self.revision)
 
 
 @dataclass(frozen=True)
