@@ -142,11 +142,9 @@ def _list(*, as_json: bool) -> None:
 
 def _scores(settings: Settings) -> dict[str, Score]:
     """What is known of each endpoint on this network, by name."""
-    from modelfetch.experience import recall
-    from modelfetch.planning.preference import score
+    from modelfetch.experience import scores
 
-    now = time.time()
-    return {name: score(each, now) for name, each in recall(settings.experience, settings.endpoints).items()}
+    return scores(settings.experience, settings.endpoints, time.time())
 
 
 def _score_document(score: Score) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What endpoints and package indexes showed before, remembered for each network: `recall` and `remember`.
+"""What endpoints and package indexes showed before, remembered for each network: `recall`, `scores` and `remember`.
 
 A hint, and nothing else: without it, or with a wrong one, a pull brings the same bytes. So nothing is raised, whatever
 is wrong with the file; nothing is locked; of two that write at once the later one wins.
@@ -18,9 +18,9 @@ from typing import TypeVar
 from modelfetch.config import Endpoint, Index
 from modelfetch.experience.document import LONGEST_BYTES, Memory, read, written
 from modelfetch.experience.network import network_key, read_signs
-from modelfetch.planning.preference import Brought, Experience, Tried
+from modelfetch.planning.preference import Brought, Experience, Score, Tried, score
 
-__all__ = ["Place", "recall", "remember"]
+__all__ = ["Place", "recall", "remember", "scores"]
 
 Place = TypeVar("Place", Endpoint, Index)
 
@@ -30,6 +30,11 @@ def recall(file: Path | None, places: Iterable[Place]) -> dict[str, Experience]:
     memory = _load(file)
     here = memory.networks.get(network_key(read_signs(), memory.salt), {}) if memory else {}
     return {place.name: here.get(_key(place), Experience()) for place in places}
+
+
+def scores(file: Path | None, places: Iterable[Place], now: float) -> dict[str, Score]:
+    """How good each place is by what is remembered of it here, by its name, in the places' order."""
+    return {name: score(known, now) for name, known in recall(file, places).items()}
 
 
 def remember(file: Path | None, seen: Mapping[Place, Tried | Brought]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from modelfetch import experience
 from modelfetch.config import Endpoint, Settings
-from modelfetch.planning.preference import clause, score
+from modelfetch.planning.preference import clause
 from modelfetch.pulling.plan import Plan
 from modelfetch.pulling.request import Request
 
@@ -41,5 +41,5 @@ def _chosen_by_variables(request: Request, sending: tuple[Endpoint, ...], settin
 
 def _first(sending: tuple[Endpoint, ...], settings: Settings) -> str | None:
     now = time.time()
-    scores = {name: score(each, now) for name, each in experience.recall(settings.experience, sending).items()}
+    scores = experience.scores(settings.experience, sending, now)
     return clause(tuple(scores), scores, now) if scores else None

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from modelfetch import experience
 from modelfetch.config import Endpoint, Settings
-from modelfetch.planning.preference import Brought, lanes_to_begin_with, score
+from modelfetch.planning.preference import Brought, lanes_to_begin_with
 from modelfetch.transfer import Report
 
 LEAST_BYTES = 16 << 20
@@ -21,9 +21,7 @@ LEAST_BYTES = 16 << 20
 
 def lanes_for(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, int]:
     """How many lanes each endpoint begins with, by its name, the most promising first; none where nothing is known."""
-    offering, now = tuple(endpoints), time.time()
-    known = experience.recall(settings.experience, offering)
-    scores = {name: score(each, now) for name, each in known.items()}
+    scores = experience.scores(settings.experience, endpoints, time.time())
     return lanes_to_begin_with(tuple(scores), scores)
 
 
