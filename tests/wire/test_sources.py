@@ -151,8 +151,9 @@ def test_the_mirror_is_suspected_before_the_hub_whoever_lists_first(listing_firs
 
 def test_who_lied_about_another_file_is_suspected_first(tmp_path: Path) -> None:
     small = {f"small-{number}": noise(1000, seed=number) for number in range(9)}
-    with FakeHub({REPO: FILES | small}, rate=8e6) as own, FakeHub({REPO: FILES | small}, rate=8e6) as mirror:
-        own.set_faults(Fault(FlipEverywhere(), "small-*", times=None), Fault(FlipEverywhere(), LARGE))
+    # So slow a mirror cannot send all of the large file before the liar, put off by then, is asked for it as well.
+    with FakeHub({REPO: FILES | small}, rate=8e6) as own, FakeHub({REPO: FILES | small}, rate=2e6) as mirror:
+        own.set_faults(Fault(FlipEverywhere(), "small-*", times=None), Fault(FlipEverywhere(), LARGE, times=None))
         given = settings(
             tmp_path,
             endpoint(own.url, name="own", sends_token=True),
@@ -161,7 +162,7 @@ def test_who_lied_about_another_file_is_suspected_first(tmp_path: Path) -> None:
         heard = Heard()
         pulled = pull(given, listener=heard)
         assert contents(pulled) == FILES | small
-        assert suspected(heard) == ["own"]
+        assert set(suspected(heard)) == {"own"}
         assert pulled.report
         assert pulled.report.wrong_senders == {LARGE: ("own",)}
 
