@@ -239,6 +239,10 @@ class Scheduler:
         file = self._files.get(lease.key)
         return bool(file and lease.remaining and file.done.gaps(Span(lease.first, lease.stop)))
 
+    def beaten(self, winner: Lease, span: Span) -> list[Lease]:
+        """The leases of others that are not needed any more, now that `winner` has brought `span`."""
+        return [rival for rival in self._rivals(winner, span) if not self.is_needed(rival)]
+
     def is_slow(self, lane: int, endpoint: str) -> bool:
         """Whether the lane was much slower than the best lane of its endpoint."""
         rate = self._rates.get((endpoint, lane))

@@ -1,7 +1,8 @@
 """Arithmetic on byte ranges. A span is half open: `[start, stop)`.
 
 - A `SpanSet` is always sorted, disjoint and coalesced, so that equality means the same bytes.
-- Every operation is linear in the number of spans; a transfer keeps a few dozen.
+- No operation is worse than linear in the number of spans, of which a transfer keeps a few dozen; `add`, `discard` and
+  `gaps` look only at those that the bytes in question touch.
 """
 
 from __future__ import annotations
@@ -88,9 +89,14 @@ class SpanSet:
 
     def gaps(self, whole: Span) -> SpanSet:
         """The bytes of `whole` that are not in this set."""
-        missing = SpanSet([whole])
-        for span in self._spans:
-            missing.discard(span)
+        missing, position = SpanSet(), whole.start
+        first, last = self._touching(whole)
+        for span in self._spans[first:last]:
+            if span.start > position:
+                missing._spans.append(Span(position, span.start))
+            position = max(position, span.stop)
+        if position < whole.stop:
+            missing._spans.append(Span(position, whole.stop))
         return missing
 
     def common(self, whole: Span) -> SpanSet:

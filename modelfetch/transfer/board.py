@@ -59,6 +59,8 @@ class Board:
         self._pace = pace
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        self._hashable = threading.Condition(self._lock)
+        self._stopped = threading.Event()
         self._scheduler = Scheduler()
         self._files: dict[str, ActiveFile] = {}
         self._links: dict[tuple[str, str], str] = {}
@@ -66,7 +68,6 @@ class Board:
         self._lanes: dict[int, Abortable] = {}
         self._misbehaved: set[str] = set()
         self._failure: BaseException | None = None
-        self._stopping = False
 
     # What the engine does.
 
@@ -114,8 +115,7 @@ class Board:
 
     def rest(self, seconds: float) -> None:
         """Wait for `seconds`, or until the transfer ends."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping, seconds)
+        self._stopped.wait(seconds)
 
     def fail(self, error: BaseException) -> None:
         """End the transfer."""
@@ -126,15 +126,16 @@ class Board:
     def stop(self) -> None:
         """Tell every thread to end, and wake those that wait."""
         with self._changed:
-            self._stopping = True
+            self._stopped.set()
             lanes = list(self._lanes.values())
             self._changed.notify_all()
+            self._hashable.notify_all()
         for lane in lanes:
             lane.abort()
 
     @property
     def is_stopping(self) -> bool:
-        return self._stopping
+        return self._stopped.is_set()
 
     # What a lane does.
 
@@ -151,7 +152,7 @@ class Board:
         spare.
         """
         with self._changed:
-            while not self._stopping:
+            while not self.is_stopping:
                 if self.lanes(lane.endpoint) > limit:
                     return None
                 now = time.monotonic()
@@ -183,7 +184,7 @@ class Board:
             return
         with self._lock:
             until = time.monotonic() + self._pace.take(count, time.monotonic())
-        while not self._stopping and (left := until - time.monotonic()) > 0:
+        while not self.is_stopping and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _WAIT_S))
 
     def buffered(self, lease: Lease, count: int) -> None:
@@ -196,7 +197,7 @@ class Board:
         transfer.
         """
         with self._lock:
-            return not self._stopping and self._scheduler.begin_write(lease, count)
+            return not self.is_stopping and self._scheduler.begin_write(lease, count)
 
     def written(self, lease: Lease, *, differs: bool) -> bool:
         """What the lane began to write is written; returns whether it should go on.
@@ -211,12 +212,14 @@ class Board:
             self.bytes_by_endpoint[lease.endpoint] = self.bytes_by_endpoint.get(lease.endpoint, 0) + len(span)
             # Under the lock, so that the journal's lines are in the order in which the scheduler learned of the bytes.
             file.partial.note(span)
+            touched = span
             if differs and file.doubted:
                 self._stop_doubting(file)
+                touched = Span(0, file.job.entry.size)
             elif file.doubted:
                 file.suspects.alike(span)
             self._follow_with_hashing(file)
-            beaten = self._beaten(lease)
+            beaten = self._beaten(lease, touched)
             go_on = self._scheduler.is_needed(lease)
         for lane in beaten:
             lane.abort()
@@ -231,7 +234,7 @@ class Board:
                 return
             self.bytes_by_endpoint[lease.endpoint] = self.bytes_by_endpoint.get(lease.endpoint, 0) + size
             self._scheduler.land(lease, Span(0, size))
-            beaten = self._beaten(lease)
+            beaten = self._beaten(lease, Span(0, size))
         for lane in beaten:
             lane.abort()
         self.listener(events.Progress(lease.endpoint, key, size))
@@ -244,7 +247,7 @@ class Board:
 
     def is_needed(self, lease: Lease) -> bool:
         with self._lock:
-            return not self._stopping and self._scheduler.is_needed(lease)
+            return not self.is_stopping and self._scheduler.is_needed(lease)
 
     def is_slow(self, lane: Abortable) -> bool:
         with self._lock:
@@ -281,12 +284,12 @@ class Board:
 
     def next_to_hash(self) -> tuple[ActiveFile, int] | None:
         """A file whose frontier moved, and the frontier; None when all is over."""
-        with self._changed:
-            while not self._stopping:
+        with self._hashable:
+            while not self.is_stopping:
                 if self._to_hash:
                     file = self._to_hash.popleft()
                     return file, self._scheduler.settled(file.key)
-                self._changed.wait(_WAIT_S)
+                self._hashable.wait()
             return None
 
     def hashed(self, file: ActiveFile) -> bool:
@@ -305,9 +308,7 @@ class Board:
             return [source for source in file.job.sources if source.endpoint in here]
 
     def mismatched(self, file: ActiveFile, digests: Digests) -> None:
-        """The whole file does not have its digest: look for the wrong pieces, replace the next suspect's bytes, or
-        give up.
-        """
+        """The whole does not have its digest: look for the wrong pieces, replace a suspect's bytes, or give up."""
         with self._changed:
             is_compared = compare_with_list(file)
             replacement = None if is_compared else replace_suspect(self._scheduler, file, self._misbehaved)
@@ -374,19 +375,12 @@ class Board:
         if not file.is_queued and (settled - file.running.position >= HASH_STEP or settled == file.job.entry.size):
             file.is_queued = True
             self._to_hash.append(file)
-            self._changed.notify_all()
+            self._hashable.notify()
 
-    def _beaten(self, winner: Lease) -> list[Abortable]:
+    def _beaten(self, winner: Lease, span: Span) -> list[Abortable]:
         """The lanes whose leases somebody else has brought meanwhile."""
-        return [
-            self._lanes[lease.lane]
-            for lease in self._scheduler.leases()
-            if lease is not winner
-            and lease.key == winner.key
-            and lease.lane in self._lanes
-            and lease.remaining
-            and not self._scheduler.is_needed(lease)
-        ]
+        leases = self._scheduler.beaten(winner, span)
+        return [self._lanes[lease.lane] for lease in leases if lease.lane in self._lanes]
 
     def _giving_up(self, lease: Lease, fault: Fault) -> ModelfetchError | None:
         """The error that ends the transfer when the lease's endpoint is given up for its file, None when others go

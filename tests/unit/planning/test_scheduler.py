@@ -283,6 +283,19 @@ def test_two_racers_do_not_write_the_same_bytes_at_once() -> None:
     assert not scheduler.begin_write(racer, 10)
 
 
+def test_who_is_beaten_is_whoever_holds_nothing_any_more_that_is_not_done() -> None:
+    scheduler = holding(PIECE + SMALLEST_SHARE, done=(Span(0, PIECE),))
+    late = take(scheduler, 0)
+    racer = take(scheduler, 1, LATE)
+    write(scheduler, racer, SMALLEST_SHARE - 1, LATE)
+    assert scheduler.beaten(racer, Span(PIECE, late.stop - 1)) == []
+    write(scheduler, racer, 1, LATE)
+    last = Span(late.stop - 1, late.stop)
+    assert scheduler.beaten(racer, last) == [late]
+    assert scheduler.beaten(late, last) == []
+    assert scheduler.beaten(racer, Span(0, PIECE)) == []
+
+
 def test_a_lane_does_not_write_what_was_taken_from_it() -> None:
     scheduler = holding(2 * PIECE)
     victim = take(scheduler, 0)
