@@ -13,7 +13,8 @@ from modelfetch.piecelist import is_of
 from modelfetch.planning.spans import Span
 from modelfetch.transfer.partial import Partial
 
-_BLOCK = 1 << 20
+# What is read is hashed while it is in the processor's own memory.
+_BLOCK = 128 << 10
 
 
 class RunningDigest:
@@ -47,11 +48,10 @@ class RunningDigest:
         while self.position < frontier:
             border = self._hasher.next_border
             # Not beyond the border: what is behind it is read once the piece before it is right.
-            wanted = min(len(buffer), min(frontier, border) - self.position)
-            count = partial.readinto(buffer[:wanted], self.position)
-            if count == 0:
-                raise OSError(f"`{partial.data}` is shorter than it was written")
-            self.update(buffer[:count])
+            with partial.reading(Span(self.position, min(frontier, border)), buffer) as view:
+                if not view:
+                    raise OSError(f"`{partial.data}` is shorter than it was written")
+                self.update(view)
             if self._known is not None and self.position == border:
                 if self._hasher.beginning() != self._known.beginning(border):
                     self._hasher.rewind()

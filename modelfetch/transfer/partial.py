@@ -15,13 +15,18 @@ import errno
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelfetch.planning.spans import Span, SpanSet
 from modelfetch.transfer import journal
+from modelfetch.transfer.mapping import mapped
 from modelfetch.transfer.owner import Claim, boot_id
 
 _DATA, _JOURNAL = "data", "journal"
+# File systems take memory for a large write in large blocks. Those may be the ones that a virtual machine gave back to
+# its host, and getting them again was seen to take three times as long as the write.
+_WRITE_BYTES = 64 << 10
 
 
 class Partial:
@@ -53,6 +58,8 @@ class Partial:
         self._unsynced = False
         # Guards the descriptors against being closed while `sync` uses them.
         self._closing = threading.Lock()
+        # File systems let one at a time write to a file. Who waits for his turn here sleeps; there he may spin.
+        self._writing = threading.Lock()
         self._closed = False
 
     @property
@@ -61,13 +68,28 @@ class Partial:
 
     def write(self, view: memoryview, offset: int) -> None:
         """Write all of `view` at `offset`."""
-        while view:
-            written = os.pwrite(self._data, view, offset)
-            view, offset = view[written:], offset + written
+        with self._writing:
+            while view:
+                written = os.pwrite(self._data, view[:_WRITE_BYTES], offset)
+                view, offset = view[written:], offset + written
 
     def readinto(self, view: memoryview, offset: int) -> int:
         """Read bytes at `offset` back."""
         return os.preadv(self._data, [view], offset)
+
+    @contextlib.contextmanager
+    def reading(self, span: Span, buffer: memoryview) -> Iterator[memoryview]:
+        """The first bytes of `span`, as many as are had at once; none where the file ends. May be those of `buffer`.
+
+        What this run wrote is in memory still, and read there. What it found may be on the disk only.
+        """
+        if not self.found.common(span):
+            with mapped(self._data, span) as view:
+                if view is not None:
+                    yield view
+                    return
+        wanted = buffer[: len(span)]
+        yield wanted[: self.readinto(wanted, span.start)]
 
     def differs(self, view: memoryview, offset: int) -> bool:
         """Whether the bytes at `offset` are others than `view`'s."""

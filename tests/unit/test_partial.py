@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -354,3 +355,42 @@ def test_whoever_is_stopped_before_the_rename_has_lost_nothing_and_vouches_for_n
         file = opened(tmp_path / "p")
         assert not file.found
         close(file)
+
+
+def test_what_an_earlier_run_left_is_read_and_what_this_one_wrote_need_not_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = opened(tmp_path / "p")
+    put(file, 0, 200)
+    close(file)
+    again = opened(tmp_path / "p")
+    put(again, 200, 500)
+    read: list[int] = []
+
+    def readinto(_: Partial, view: memoryview, offset: int) -> int:
+        read.append(offset)
+        return len(view)
+
+    monkeypatch.setattr(Partial, "readinto", readinto)
+    for span in (Span(0, 100), Span(150, 250), Span(200, 500)):
+        with again.reading(span, memoryview(bytearray(1000))) as view:
+            assert len(view) == len(span)
+    assert read == ([0, 150] if sys.platform.startswith("linux") else [0, 150, 200])
+    close(again)
+
+
+@pytest.mark.parametrize("is_mapped", [True, False])
+def test_reading_ends_where_the_buffer_does_or_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_mapped: bool
+) -> None:
+    if not is_mapped:
+        monkeypatch.setattr(partial, "mapped", lambda *_: contextlib.nullcontext())
+    file = opened(tmp_path / "p")
+    put(file, 0, SIZE)
+    buffer = memoryview(bytearray(300))
+    with file.reading(Span(100, SIZE), buffer) as view:
+        assert bytes(view) == BYTES[100 : SIZE if is_mapped and sys.platform.startswith("linux") else 400]
+    file.data.write_bytes(b"short")
+    with file.reading(Span(100, SIZE), buffer) as view:
+        assert not view
+    close(file)
