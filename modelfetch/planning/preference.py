@@ -24,8 +24,8 @@ from modelfetch.units import format_ago, format_bytes, format_duration
 GIGABYTE = 1_000_000_000
 BELIEVED_FOR_S = 7 * 86400.0
 PROBLEM_HOLDS_S = 6 * 3600.0
-# Two lanes are enough to see that more would help.
-FEWEST_LANES = 2
+# One is enough to see that more would help.
+FEWEST_LANES = 1
 
 
 @dataclass(frozen=True)

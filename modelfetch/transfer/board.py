@@ -41,6 +41,7 @@ class Abortable(Protocol):
 
     number: int
     endpoint: str
+    brings: bool
 
     def abort(self) -> None:
         """Give up what it waits for."""
@@ -105,6 +106,11 @@ class Board:
     def lanes(self, endpoint: str) -> int:
         with self._lock:
             return sum(lane.endpoint == endpoint for lane in self._lanes.values())
+
+    def bringing(self, endpoint: str) -> int:
+        """How many of the endpoint's lanes have brought any bytes."""
+        with self._lock:
+            return sum(lane.brings for lane in self._lanes.values() if lane.endpoint == endpoint)
 
     def wait(self, timeout_s: float) -> None:
         """Wait for a change, and raise the failure if there is one."""

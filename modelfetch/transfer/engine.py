@@ -91,7 +91,6 @@ class _Engine:
         self._first = next((name for name in options.begin if name in endpoints), None)
         self._others_begin_at = time.monotonic() + (HEAD_START_S if self._first else 0.0)
         self._limits = {endpoint: budget.limit for endpoint, budget in self._budgets.items()}
-        self._measured: dict[str, tuple[float, int]] = {}
         self._paused_until: dict[str, float] = {}
         self._no_lane_before = 0.0
 
@@ -224,12 +223,8 @@ class _Engine:
             if now < self._others_begin_at and endpoint != self._first:
                 continue
             running = self._board.lanes(endpoint)
-            since, before = self._measured.get(endpoint, (now, 0))
-            if now - since >= 0.25 or endpoint not in self._measured:
-                count = self._board.bytes_by_endpoint.get(endpoint, 0)
-                if now > since:
-                    budget.observe((count - before) / (now - since), running, now)
-                self._measured[endpoint] = (now, count)
+            received = self._board.bytes_by_endpoint.get(endpoint, 0)
+            budget.observe(received, running, self._board.bringing(endpoint), now)
             if (pause_s := self._board.health.pause_s(endpoint, now)) and now >= self._paused_until.get(endpoint, 0.0):
                 self._paused_until[endpoint] = now + pause_s
                 budget.throttled(now)

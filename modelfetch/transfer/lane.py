@@ -35,13 +35,17 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 class Lane:
-    """One lane of `endpoint`. `limit` tells how many the endpoint may have; the lane ends when there are more."""
+    """One lane of `endpoint`. `limit` tells how many the endpoint may have; the lane ends when there are more.
+
+    It `brings` from its first byte of a file on.
+    """
 
     def __init__(
         self, number: int, endpoint: str, *, board: Board, landing: Landing, network: Network, limit: Callable[[], int]
     ) -> None:
         self.number = number
         self.endpoint = endpoint
+        self.brings = False
         self._board = board
         self._landing = landing
         self._limit = limit
@@ -102,6 +106,7 @@ class Lane:
                 if count == 0:
                     raise FaultError(Fault(Kind.SHORT, f"{entry.size - position} bytes missing"))
                 position += count
+                self.brings = True
                 self._board.pace(count)
                 self._board.buffered(lease, count)
             if response.length is None and response.readinto(self._buffer[:1]):
@@ -159,6 +164,7 @@ class Lane:
             if count == 0:
                 raise FaultError(Fault(Kind.SHORT))
             filled += count
+            self.brings = True
             self._board.pace(count)
         return filled
 
