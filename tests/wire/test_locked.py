@@ -200,6 +200,16 @@ def test_both_hubs_send_ranges_of_what_both_have(tmp_path: Path) -> None:
         assert {"one", "other"} == pulled.report.bytes_by_endpoint.keys()
 
 
+def test_a_machine_that_speaks_both_dialects_is_one_source_of_what_is_locked_as_well(tmp_path: Path) -> None:
+    files = {LARGE: noise(24 * MIB, seed=23)}
+    with FakeHub({REPO: files}, rate=4e6) as hub:
+        model = locked_at(hub, "huggingface", tmp_path)
+        given = settings(tmp_path, endpoint(hub.url, name="one"), endpoint(hub.url, "modelscope", name="same"))
+        pulled = pull_locked(given, model)
+        assert pulled.report is not None
+        assert pulled.report.bytes_by_endpoint.keys() == {"one"}
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_what_is_here_is_not_asked_for(offline: bool, tmp_path: Path) -> None:
     with FakeHub({REPO: FILES}) as hub:
