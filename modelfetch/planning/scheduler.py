@@ -240,8 +240,11 @@ class Scheduler:
         return bool(file and lease.remaining and file.done.gaps(Span(lease.first, lease.stop)))
 
     def beaten(self, winner: Lease, span: Span) -> list[Lease]:
-        """The leases of others that are not needed any more, now that `winner` has brought `span`."""
-        return [rival for rival in self._rivals(winner, span) if not self.is_needed(rival)]
+        """The leases of others that are not needed any more, now that `winner` has brought `span`.
+
+        Not one that is at its end: its lane is about to use its connection for another.
+        """
+        return [rival for rival in self._rivals(winner, span) if rival.remaining and not self.is_needed(rival)]
 
     def is_slow(self, lane: int, endpoint: str) -> bool:
         """Whether the lane was much slower than the best lane of its endpoint."""

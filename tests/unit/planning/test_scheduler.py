@@ -296,6 +296,14 @@ def test_who_is_beaten_is_whoever_holds_nothing_any_more_that_is_not_done() -> N
     assert scheduler.beaten(racer, Span(0, PIECE)) == []
 
 
+def test_who_is_at_the_end_of_his_lease_is_not_beaten() -> None:
+    scheduler = holding(2 * PIECE)
+    at_end, winner = take(scheduler, 0), take(scheduler, 1, LATE)
+    write(scheduler, at_end, at_end.remaining, LATE)
+    write(scheduler, winner, 1000, LATE)
+    assert scheduler.beaten(winner, Span(0, 2 * PIECE)) == []
+
+
 def test_a_lane_does_not_write_what_was_taken_from_it() -> None:
     scheduler = holding(2 * PIECE)
     victim = take(scheduler, 0)
