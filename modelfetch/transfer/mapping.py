@@ -2,12 +2,15 @@
 
 - Whoever touches a mapped page that cannot be had (a disk error, a file cut short) is killed, so every page is asked
   for before, by a call that fails instead.
-- Where the system has no such call, or no mapping of such a file, there is none: reading works everywhere.
+- Where the system has no such call, or no mapping of such a file, there is none: reading works everywhere. Whether it
+  has the call is asked once: a mapping for nothing costs a tenth of the time that hashing takes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import mmap
 import sys
 from collections.abc import Iterator
@@ -16,6 +19,11 @@ from modelfetch.planning.spans import Span
 
 # MADV_POPULATE_READ, of Linux 5.14 and later.
 _POPULATE_READ = 22
+
+
+def is_possible() -> bool:
+    """Whether this system can be asked for pages so."""
+    return sys.platform.startswith("linux") and _populates()
 
 
 @contextlib.contextmanager
@@ -31,7 +39,7 @@ def mapped(descriptor: int, span: Span) -> Iterator[memoryview | None]:
 
 
 def _pages(descriptor: int, begin: int, length: int) -> mmap.mmap | None:
-    if not sys.platform.startswith("linux"):
+    if not is_possible():
         return None
     try:
         pages = mmap.mmap(descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=begin)
@@ -43,3 +51,13 @@ def _pages(descriptor: int, begin: int, length: int) -> mmap.mmap | None:
         pages.close()
         return None
     return pages
+
+
+@functools.cache
+def _populates() -> bool:
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE) as page:
+            page.madvise(_POPULATE_READ)
+    except OSError as error:
+        return error.errno != errno.EINVAL
+    return True

@@ -10,14 +10,16 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from modelfetch.planning.spans import Span
+from modelfetch.transfer import mapping
 from modelfetch.transfer.mapping import mapped
 
 CONTENT = random.Random(5).randbytes(3 * mmap.ALLOCATIONGRANULARITY + 17)
+only_where_possible = pytest.mark.skipif(not mapping.is_possible(), reason="a call of Linux 5.14")
 only_on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a call of Linux")
 
 
@@ -32,7 +34,7 @@ def opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-@only_on_linux
+@only_where_possible
 @pytest.mark.parametrize(
     ("start", "stop"), [(0, 1), (0, len(CONTENT)), (4095, 4097), (5000, 9000), (len(CONTENT) - 1, len(CONTENT))]
 )
@@ -42,7 +44,7 @@ def test_it_is_what_the_file_holds(tmp_path: Path, start: int, stop: int) -> Non
         assert bytes(view) == CONTENT[start:stop]
 
 
-@only_on_linux
+@only_where_possible
 def test_it_shows_what_was_written_just_now(tmp_path: Path) -> None:
     with opened(tmp_path) as descriptor:
         os.pwrite(descriptor, b"new", 5000)
@@ -70,6 +72,31 @@ def test_pages_that_the_disk_does_not_give_back_are_not_touched(
     monkeypatch.setattr(mmap, "mmap", _NoPages)
     with opened(tmp_path) as descriptor, mapped(descriptor, Span(0, 100)) as view:
         assert view is None
+
+
+class _OldSystem(mmap.mmap):
+    made = 0
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        cls.made += 1
+        return super().__new__(cls, *given, **named)
+
+    def madvise(self, *_: Any) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+@only_on_linux
+def test_an_older_system_is_asked_for_the_call_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "mmap", _OldSystem)
+    mapping._populates.cache_clear()
+    try:
+        with opened(tmp_path) as descriptor:
+            for _ in range(3):
+                with mapped(descriptor, Span(0, 100)) as view:
+                    assert view is None
+    finally:
+        mapping._populates.cache_clear()
+    assert _OldSystem.made == 1
 
 
 def test_a_file_that_cannot_be_mapped_is_read(tmp_path: Path) -> None:
