@@ -20,7 +20,7 @@ FIRST_STEP = 4
 LOOK_FOR_S = 0.5
 GLANCE_S = 0.25
 # A lane that brings this many bytes a second is held back by little but this machine.
-FAST_LANE = 25e6
+FAST_LANE = 50e6
 # A lane that brings nothing by then is not waited for any more.
 SETTLED_WITHIN_S = 3.0
 WORTH_IT = 1.10
