@@ -3,7 +3,8 @@
 - Sixteen lanes that break in the same moment are one incident: only a try that began after the last failure counts
   anew.
 - Wrong digests are counted by themselves: a connection that broke says nothing about the bytes.
-- An endpoint that says it is asked too much is left alone as a whole, for as long as is waited for the file.
+- An endpoint that says it is asked too much is left alone as a whole, for as long as is waited for the file. That, too,
+  it says once of all that it was asked before.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ class _Record:
 
 @dataclass
 class Health:
-    """The failures of every (endpoint, file), and until when an endpoint as a whole asked to be left alone."""
+    """The failures of every (endpoint, file), and until when an endpoint as a whole asked to be left alone.
+
+    `throttled` tells how often an endpoint did so.
+    """
 
     _records: dict[tuple[str, str], _Record] = field(default_factory=dict)
     _paused_until: dict[str, float] = field(default_factory=dict)
+    _throttled_at: dict[str, float] = field(default_factory=dict)
+    throttled: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     last: dict[str, dict[str, Fault]] = field(default_factory=dict)
 
@@ -53,6 +59,9 @@ class Health:
         if throttles(fault):
             until = now + decision.wait_s
             self._paused_until[endpoint] = max(until, self._paused_until.get(endpoint, 0.0))
+            if began >= self._throttled_at.get(endpoint, float("-inf")):
+                self._throttled_at[endpoint] = now
+                self.throttled[endpoint] = self.throttled.get(endpoint, 0) + 1
         return decision
 
     def pause_s(self, endpoint: str, now: float) -> float:

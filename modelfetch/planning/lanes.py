@@ -6,7 +6,8 @@
 - What a step has brought is judged once its lanes bring something: on a long way that takes a while.
 - Small files wait for answers and not for bytes: each may have a lane at once, up to the cap.
 - One that was slower before than another begins with fewer, and takes so many fewer small files at once.
-- An endpoint that answers 429 or 503 gets half as many, and none is added again for a while.
+- An endpoint that answers 429 or 503 gets half as many, and none is added again for a while. A handful stays, unless it
+  answers so again meanwhile.
 - A step that did not help is taken back, and the next try is made later each time.
 """
 
@@ -110,7 +111,8 @@ class LaneBudget:
 
     def throttled(self, now: float) -> None:
         """The endpoint asked for patience: 429, or 503."""
-        self.limit = max(1, self.limit // 2)
+        fewest = 1 if now < self._calm_until else START
+        self.limit = max(min(self.limit, fewest), self.limit // 2)
         self._previous_limit = self.limit
         self._glance = self._look = None
         self._rate_before = self._rate_before or 0.0

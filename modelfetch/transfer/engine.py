@@ -91,7 +91,7 @@ class _Engine:
         self._first = next((name for name in options.begin if name in endpoints), None)
         self._others_begin_at = time.monotonic() + (HEAD_START_S if self._first else 0.0)
         self._limits = {endpoint: budget.limit for endpoint, budget in self._budgets.items()}
-        self._paused_until: dict[str, float] = {}
+        self._throttled: dict[str, int] = {}
         self._no_lane_before = 0.0
 
     def run(self) -> Report:
@@ -225,8 +225,8 @@ class _Engine:
             running = self._board.lanes(endpoint)
             received = self._board.bytes_by_endpoint.get(endpoint, 0)
             budget.observe(received, running, self._board.bringing(endpoint), now)
-            if (pause_s := self._board.health.pause_s(endpoint, now)) and now >= self._paused_until.get(endpoint, 0.0):
-                self._paused_until[endpoint] = now + pause_s
+            if (times := self._board.health.throttled.get(endpoint, 0)) > self._throttled.get(endpoint, 0):
+                self._throttled[endpoint] = times
                 budget.throttled(now)
             width, small = self._board.demand(endpoint, budget.cap)
             self._limits[endpoint] = budget.lanes(small, now)

@@ -68,7 +68,8 @@ def page() -> str:
         _AFTER_KINDS,
         *_table(["status", "from", "first time", "again, without progress", "at the latest"], _status_rows()),
         _AFTER_STATUSES,
-        f"All lanes of an endpoint wait together after {_listed(_throttling())}, and half of them end.",
+        f"All lanes of an endpoint wait after {_listed(_throttling())}, and half of them end. A handful stays,",
+        "unless it answers so again within ten seconds.",
         "",
     ]
     return "\n".join(lines)

@@ -110,3 +110,15 @@ def test_every_failure_is_counted_and_the_last_of_each_endpoint_is_kept() -> Non
     fail(health, CUT, began=0.0, now=1.0, endpoint="mirror")
     assert health.failures == {"hub": 2, "mirror": 1}
     assert health.last == {FILE: {"hub": STALL, "mirror": CUT}}
+
+
+def test_who_is_asked_too_much_says_so_once_of_all_that_was_asked_before() -> None:
+    health, busy = Health(), Fault(Kind.STATUS, status=503)
+    for lane in range(3):
+        fail(health, busy, began=0.0, now=1.0 + lane / 10, key=f"file {lane}")
+    assert health.throttled == {"hub": 1}
+    fail(health, CUT, began=2.0, now=2.0)
+    assert health.throttled == {"hub": 1}
+    fail(health, busy, began=2.0, now=2.5)
+    fail(health, busy, began=2.0, now=2.6, endpoint="mirror")
+    assert health.throttled == {"hub": 2, "mirror": 1}

@@ -157,14 +157,23 @@ def test_small_files_have_lanes_at_once_up_to_the_cap(small: int, expected: int)
 def test_an_endpoint_that_is_asked_too_much_at_once_is_not_given_many_at_once_later() -> None:
     link = Link(LaneBudget(64), lambda lanes: lanes * 8e6)
     link.budget.throttled(0.0)
-    assert sorted(set(link.run(CALM_AFTER_THROTTLE_S + LOOK_FOR_S + 3 * TICK_S))) == [START // 2, START]
+    assert sorted(set(link.run(CALM_AFTER_THROTTLE_S + LOOK_FOR_S + 3 * TICK_S))) == [START, 2 * START]
 
 
 def test_an_endpoint_that_is_asked_too_much_gets_no_more_for_small_files_either() -> None:
     budget = LaneBudget(32)
     budget.throttled(1.0)
-    assert budget.lanes(100, 1.0 + CALM_AFTER_THROTTLE_S - 0.1) == START // 2
+    assert budget.lanes(100, 1.0 + CALM_AFTER_THROTTLE_S - 0.1) == START
     assert budget.lanes(100, 1.0 + CALM_AFTER_THROTTLE_S) == 32
+
+
+def test_a_handful_stays_unless_an_endpoint_is_asked_too_much_again() -> None:
+    budget = LaneBudget(64)
+    limits = []
+    for moment in (0.0, 1.0, 2.0, 2.0 + CALM_AFTER_THROTTLE_S):
+        budget.throttled(moment)
+        limits.append(budget.limit)
+    assert limits == [START, START // 2, START // 4, START // 4]
 
 
 def test_the_last_lane_stays() -> None:
