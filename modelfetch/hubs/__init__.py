@@ -4,7 +4,7 @@ A hub is found by its name through the entry-point group `modelfetch.hubs`; the 
 same door.
 """
 
-from modelfetch.hubs.base import Hub, Offer
+from modelfetch.hubs.base import Hub, Offer, one_for_each_address
 from modelfetch.hubs.registry import hub
 from modelfetch.hubs.resolve import (
     Answers,
@@ -27,6 +27,7 @@ __all__ = [
     "credential_for",
     "hub",
     "nobody",
+    "one_for_each_address",
     "refuse_access",
     "resolve",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +55,14 @@ class Offer:
 
     endpoint: Endpoint
     manifest: Manifest
+
+
+def one_for_each_address(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """The first offer of each address: a machine that speaks both dialects is no second source for itself."""
+    first: dict[str, Offer] = {}
+    for offer in offers:
+        first.setdefault(offer.endpoint.url.lower(), offer)
+    return tuple(first.values())
 
 
 def model_not_found(endpoint: Endpoint, repo: str, *, why: str) -> NotFoundError:

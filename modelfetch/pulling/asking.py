@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from modelfetch import events
@@ -10,7 +9,7 @@ from modelfetch.config import Endpoint, Settings
 from modelfetch.config.endpoints import choose
 from modelfetch.errors import UsageError
 from modelfetch.http import Network
-from modelfetch.hubs import Offer, Resolution, resolve
+from modelfetch.hubs import Offer, Resolution, one_for_each_address, resolve
 from modelfetch.pulling.plan import find, select_files
 from modelfetch.pulling.request import Request
 from modelfetch.reference import Reference
@@ -67,12 +66,4 @@ def ask(
         listener=listener,
         enough=enough,
     )
-    return replace(resolution, offers=_one_for_each_address(resolution.offers))
-
-
-def _one_for_each_address(offers: Sequence[Offer]) -> tuple[Offer, ...]:
-    """The first offer of each address: a machine that speaks both dialects is no second source for itself."""
-    first: dict[str, Offer] = {}
-    for offer in offers:
-        first.setdefault(offer.endpoint.url.lower(), offer)
-    return tuple(first.values())
+    return replace(resolution, offers=one_for_each_address(resolution.offers))

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from modelfetch import events, hubs
 from modelfetch.config import Endpoint, Settings
@@ -75,24 +75,14 @@ def ask_holders(
 
 
 def held_by(manifest: Manifest, wanted: Sequence[Entry], offers: Sequence[Offer]) -> Sources:
-    """Which endpoints have the manifest's bytes of which of `wanted`, and which list others.
-
-    A machine that speaks both dialects is no second source for itself.
-    """
+    """Which endpoints have the manifest's bytes of which of `wanted`, and which list others."""
     listings = [(_MANIFEST, manifest), *((offer.endpoint.name, offer.manifest) for offer in offers)]
     sources = sources_of(wanted, listings)
-    addresses = {offer.endpoint.name: offer.endpoint.url.lower() for offer in offers}
-    by_path = {path: _one_for_each(addresses, names) for path, names in sources.by_path.items()}
+    by_path = {}
+    for path, names in sources.by_path.items():
+        holding = hubs.one_for_each_address(offer for offer in offers if offer.endpoint.name in names)
+        by_path[path] = tuple(offer.endpoint.name for offer in holding)
     return Sources(by_path, sources.contradictions)
-
-
-def _one_for_each(addresses: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
-    """Of `names` the first at each address."""
-    first: dict[str, str] = {}
-    for name in names:
-        if name != _MANIFEST:
-            first.setdefault(addresses[name], name)
-    return tuple(first.values())
 
 
 def is_of_the_commit(offer: Offer, manifest: Manifest) -> bool:
