@@ -65,7 +65,7 @@ class LaneBudget:
         them have brought something yet. May change `limit`.
         """
         if running < self.limit or now < self._next_look:
-            self._glance = self._look = self._stepped_at = None
+            self._look_anew()
             return
         if self._stepped_at is None:
             self._stepped_at = now
@@ -90,7 +90,7 @@ class LaneBudget:
 
     def _judge(self, rate: float, now: float) -> None:
         if self.limit > self._previous_limit and rate <= (self._rate_before or 0.0) * WORTH_IT:
-            self._glance = self._look = self._stepped_at = None
+            self._look_anew()
             self.limit = self._previous_limit
             self._next_look = now + self._patience_s
             self._patience_s *= 2
@@ -98,11 +98,14 @@ class LaneBudget:
             self._step(rate)
 
     def _step(self, rate: float, times: int = 2) -> None:
-        self._glance = self._look = self._stepped_at = None
+        self._look_anew()
         if self.limit < self.cap:
             self._previous_limit = self.limit
             self._rate_before = rate
             self.limit = min(self.cap, self.limit * times)
+
+    def _look_anew(self) -> None:
+        self._glance = self._look = self._stepped_at = None
 
     def lanes(self, small: int, now: float) -> int:
         """How many lanes may run now, when `small` files are left that one answer brings each."""
@@ -114,6 +117,6 @@ class LaneBudget:
         fewest = 1 if now < self._calm_until else START
         self.limit = max(min(self.limit, fewest), self.limit // 2)
         self._previous_limit = self.limit
-        self._glance = self._look = None
+        self._look_anew()
         self._rate_before = self._rate_before or 0.0
         self._next_look = self._calm_until = now + CALM_AFTER_THROTTLE_S
